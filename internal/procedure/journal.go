@@ -1,0 +1,68 @@
+package procedure
+
+// Journal is run.json: the truth about an unfinished run, kept on the host itself. Times are Unix seconds
+// and boot times FILETIME digits, because Windows PowerShell and PowerShell 7 read ISO dates differently.
+type Journal struct {
+	Format  int                    `json:"format"` // 1
+	Run     string                 `json:"run"`
+	Counter int64                  `json:"counter"` // only grows
+	Node    string                 `json:"node"`
+	Owner   string                 `json:"owner"`
+	Updated int64                  `json:"updated"`
+	Intent  *Intent                `json:"intent,omitempty"` // the last change that was begun
+	Phases  map[string]PhaseRecord `json:"phases,omitempty"` // by phase name
+	Octopus OctopusPrior           `json:"octopus"`
+	Host    *HostPrior             `json:"host,omitempty"` // written by the host when it first changes something
+}
+
+// Intent is a change that is about to be made.
+type Intent struct {
+	Phase string `json:"phase"`
+	What  string `json:"what"`
+	At    int64  `json:"at"`
+}
+
+// PhaseRecord is how a phase ended on this node.
+type PhaseRecord struct {
+	Result Kind   `json:"result"`
+	Reason string `json:"reason,omitempty"`
+	Began  int64  `json:"began"`
+	Ended  int64  `json:"ended"`
+}
+
+// OctopusPrior is what Octopus looked like before this run changed it, and what this run changed. Only
+// what is marked as ours is undone.
+type OctopusPrior struct {
+	Known       bool   `json:"known"`       // the three fields below were read
+	Maintenance bool   `json:"maintenance"` // Maintenance Mode was on already
+	Drained     bool   `json:"drained"`     // the node was drained already
+	TaskCap     int    `json:"taskCap"`
+	Version     string `json:"version"`
+	EnteredAt   int64  `json:"enteredAt"`  // T0: when Maintenance Mode or drain was on; 0: not yet
+	OursMaint   bool   `json:"oursMaint"`  // this run enters Maintenance Mode
+	OursDrain   bool   `json:"oursDrain"`  // this run drains the node
+	Released    bool   `json:"released"`   // everything of ours is undone
+	PingStatus  int    `json:"pingStatus"` // what the node answered before; 0: not asked
+}
+
+// HostPrior is the host before this run changed it.
+type HostPrior struct {
+	Services  []Service  `json:"services"`
+	Watchdogs []Watchdog `json:"watchdogs"`
+	Boot      string     `json:"boot"` // FILETIME digits
+	Build     string     `json:"build"`
+	UBR       int        `json:"ubr"`
+	Restored  bool       `json:"restored"`
+}
+
+// Change is what a remote call writes into run.json, in the same call that makes the change and before it.
+type Change struct {
+	Run     string                 `json:"run"`
+	Counter int64                  `json:"counter"`
+	Node    string                 `json:"node"`
+	Owner   string                 `json:"owner"`
+	At      int64                  `json:"at"`
+	Intent  *Intent                `json:"intent,omitempty"`
+	Phases  map[string]PhaseRecord `json:"phases,omitempty"`
+	Octopus *OctopusPrior          `json:"octopus,omitempty"`
+}

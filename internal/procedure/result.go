@@ -1,0 +1,28 @@
+package procedure
+
+// Kind says how a phase ended.
+type Kind string
+
+// The four ways in which a phase can end.
+const (
+	Done    Kind = "done"    // the world is as the phase promises, and that was seen
+	Skipped Kind = "skipped" // nothing was to be done, or the phase was not reached; the reason says which
+	Failed  Kind = "failed"  // it is known that the phase's promise does not hold
+	Unknown Kind = "unknown" // the state of the world could not be read
+)
+
+// Result is how a phase ended, with the reason in the operator's words.
+type Result struct {
+	Kind   Kind
+	Reason string
+	Err    error // for Failed and Unknown
+}
+
+// Skip is a result that says why there was nothing to do.
+func Skip(reason string) Result { return Result{Kind: Skipped, Reason: reason} }
+
+// Fail is a result that carries what went wrong.
+func Fail(err error) Result { return Result{Kind: Failed, Reason: err.Error(), Err: err} }
+
+// Unsure is a result for a state that cannot be read.
+func Unsure(err error) Result { return Result{Kind: Unknown, Reason: err.Error(), Err: err} }

@@ -1,0 +1,55 @@
+package procedure
+
+import (
+	"maps"
+
+	"github.com/octopatch/octopatch/internal/clock"
+)
+
+// Book is the runner's hand on one node's journal: it hands out Changes with a counter that only grows, and
+// keeps the newest copy that the host answered with.
+type Book struct {
+	journal Journal
+	clock   clock.Clock
+	keep    func(Journal) error // stores the runner's own copy; may be nil
+}
+
+// OpenBook goes on with a journal, or begins one when its Format is 0.
+func OpenBook(j Journal, clk clock.Clock, keep func(Journal) error) *Book {
+	j.Format = 1
+	j.Phases = maps.Clone(j.Phases)
+	if j.Phases == nil {
+		j.Phases = map[string]PhaseRecord{}
+	}
+	return &Book{journal: j, clock: clk, keep: keep}
+}
+
+// Journal is the journal as last known.
+func (b *Book) Journal() Journal { return b.journal }
+
+// Octopus is what Octopus looked like before, for the phases to read and fill; it travels with the next Change.
+func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
+
+// Ended records how a phase ended; it travels with the next Change.
+func (b *Book) Ended(phase string, r PhaseRecord) { b.journal.Phases[phase] = r }
+
+// Next is the Change for the call that is about to be made.
+func (b *Book) Next(phase, what string) Change {
+	b.journal.Counter++
+	b.journal.Intent = &Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
+	octopus := b.journal.Octopus
+	return Change{
+		Run: b.journal.Run, Counter: b.journal.Counter, Node: b.journal.Node, Owner: b.journal.Owner,
+		At: b.clock.Now().Unix(), Intent: b.journal.Intent, Phases: maps.Clone(b.journal.Phases), Octopus: &octopus,
+	}
+}
+
+// Took keeps what the host answered: it knows its own prior state better than we do.
+func (b *Book) Took(j Journal) error {
+	b.journal.Host = j.Host
+	b.journal.Counter = max(b.journal.Counter, j.Counter)
+	if b.keep == nil {
+		return nil
+	}
+	return b.keep(b.journal)
+}

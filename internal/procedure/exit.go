@@ -1,0 +1,112 @@
+package procedure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var exit = Phase{
+	Name:   Exit,
+	Single: "Exit Maintenance Mode",
+	HA:     "Exit drain mode for that node so it will start accepting Octopus Tasks again",
+	Limit:  func(r Rules) time.Duration { return exitLimit + healthLimit + r.Soak },
+	Done: func(_ context.Context, s *Step) (string, error) {
+		if prior := s.Book.Octopus(); prior.Known && !prior.OursDrain && !prior.OursMaint && prior.EnteredAt != 0 {
+			return "it was so before this run, and stays so", nil
+		}
+		return "", nil
+	},
+	Do: func(ctx context.Context, s *Step) error {
+		if !s.Book.Octopus().Known {
+			return &Fault{Kind: ErrRefused, Subject: s.Node, Problem: "no run has entered it, so there is nothing to exit", Remedy: "octopatch status shows where a run stands"}
+		}
+		return s.Release(ctx)
+	},
+	Verify: func(ctx context.Context, s *Step) error {
+		if s.Book.Octopus().Drained { // it was drained before us: it answers 418 for ever, and that is as it was
+			return nil
+		}
+		return s.staysHealthy(ctx)
+	},
+}
+
+// Release undoes in Octopus what this run did, and nothing else: drain mode first, then Maintenance Mode.
+func (s *Step) Release(ctx context.Context) error {
+	prior := s.Book.Octopus()
+	if prior.OursDrain {
+		if err := s.undrain(ctx); err != nil {
+			return err
+		}
+		prior.OursDrain = false
+	}
+	if prior.OursMaint {
+		if err := s.exitMaintenanceMode(ctx); err != nil {
+			return err
+		}
+		prior.OursMaint = false
+	}
+	prior.Released = true
+	s.Report.Timeline.Reopened = s.Clock.Now()
+	return nil
+}
+
+// undrain goes through Octopus' API; where Octopus cannot be reached that way or refuses our login, through
+// Octopus.Server.exe on the host.
+func (s *Step) undrain(ctx context.Context) error {
+	if err := s.intend(ctx, "exit drain mode"); err != nil {
+		return err
+	}
+	err := s.settle(ctx, "exit drain mode",
+		func(ctx context.Context) error { return s.octopus().SetDrain(ctx, s.Node, false) },
+		func(ctx context.Context) (bool, error) { d, err := s.isDrained(ctx); return !d, err })
+	if err == nil || !Transient(err) && !errors.Is(err, ErrDenied) {
+		return err
+	}
+	s.warn("drain mode cannot be exited through Octopus (%v); doing it on the host with Octopus.Server.exe", err)
+	if hostErr := s.Host.Undrain(ctx, s.Book.Next(s.Phase, "exit drain mode on the host"), s.Instance.Name); hostErr != nil {
+		return errors.Join(err, hostErr)
+	}
+	return nil
+}
+
+// exitMaintenanceMode waits until the address that users use answers, then lets them in.
+func (s *Step) exitMaintenanceMode(ctx context.Context) error {
+	err := s.await(ctx, awaited{what: "OCTOPUS_URL to answer", every: healthEvery, limit: exitLimit}, func(ctx context.Context) (bool, string, error) {
+		if err := s.Server.Serving(ctx); err != nil {
+			return false, fmt.Sprintf("OCTOPUS_URL to answer (%v)", err), nil
+		}
+		return true, "", nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.intend(ctx, "exit Maintenance Mode"); err != nil {
+		return err
+	}
+	return s.settle(ctx, "exit Maintenance Mode",
+		func(ctx context.Context) error { return s.octopus().SetMaintenanceMode(ctx, false) },
+		func(ctx context.Context) (bool, error) { on, err := s.octopus().MaintenanceMode(ctx); return !on, err })
+}
+
+// staysHealthy is the soak: healthy, with ping 200, at its begin and at its end and as often as asked between.
+func (s *Step) staysHealthy(ctx context.Context) error {
+	var since time.Time
+	return s.await(ctx, awaited{what: "the node to be healthy", every: s.soakEvery(), limit: healthLimit + s.Rules.Soak}, func(ctx context.Context) (bool, string, error) {
+		what, _, err := s.unhealthy(ctx)
+		if err != nil || what != "" {
+			since = time.Time{}
+			return false, what, err
+		}
+		if since.IsZero() {
+			since = s.Clock.Now()
+		}
+		return s.Clock.Since(since) >= s.Rules.Soak, fmt.Sprintf("the soak of %s to pass in good health", s.Rules.Soak), nil
+	})
+}
+
+// soakEvery looks at least twice in the soak, and not so often that the host's PowerShell starts add up.
+func (s *Step) soakEvery() time.Duration {
+	return max(s.Rules.Soak/2, healthEvery)
+}

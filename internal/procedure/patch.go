@@ -1,0 +1,235 @@
+package procedure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+var patch = Phase{
+	Name:   Patch,
+	Single: "Apply patches and reboot as required",
+	HA:     "Apply patches and reboot as required",
+	Limit: func(r Rules) time.Duration {
+		return time.Duration(r.MaxRounds)*4*time.Hour + time.Duration(r.MaxReboots)*r.RebootTimeout
+	},
+	Do: func(ctx context.Context, s *Step) error { return (&rounds{Step: s}).run(ctx) },
+}
+
+// UpdatesFailed says that updates failed although the host is fine: the node goes back into service, and its
+// result is failed.
+type UpdatesFailed struct{ Outcomes []UpdateOutcome }
+
+func (e *UpdatesFailed) Error() string {
+	var parts []string
+	for _, o := range e.Outcomes {
+		parts = append(parts, o.String())
+	}
+	return "updates failed: " + strings.Join(parts, "; ")
+}
+
+// String names the update, what happened and what to do next.
+func (o UpdateOutcome) String() string {
+	text := label(o.KBs, o.Title) + ": " + o.Words
+	if o.Code != "" {
+		text += " (" + o.Code + ")"
+	}
+	if o.Next != "" {
+		text += ", next: " + o.Next
+	}
+	return text
+}
+
+func label(kbs []string, title string) string {
+	if len(kbs) == 0 {
+		return title
+	}
+	return "KB" + strings.Join(kbs, ", KB")
+}
+
+// rounds is the loop of search, install and reboot until nothing is left.
+type rounds struct {
+	*Step
+	reboots   int
+	installed []string // update ids that Windows reported as installed in an earlier round
+	failed    []UpdateOutcome
+	rebooted  bool // after the last installation
+}
+
+func (r *rounds) run(ctx context.Context) error {
+	facts, err := r.Host.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	r.remember(facts.Windows)
+	if len(facts.Pending) > 0 {
+		if r.Rules.Reboot == RebootNever {
+			return r.patched(ctx, "a reboot was pending before: "+strings.Join(facts.Pending, ", "))
+		}
+		r.progress("a reboot is pending already (%s); rebooting first", strings.Join(facts.Pending, ", "))
+		if err := r.reboot(ctx); err != nil {
+			return err
+		}
+	}
+	for round := 1; round <= r.Rules.MaxRounds; round++ {
+		more, err := r.round(ctx, round)
+		if err != nil {
+			return err
+		}
+		if !more {
+			return r.patched(ctx, "")
+		}
+	}
+	r.fail(UpdateOutcome{Title: "Windows Update", Words: fmt.Sprintf("still offers updates after %d rounds", r.Rules.MaxRounds), Next: "look at the host's update history, or raise OCTOPATCH_MAX_ROUNDS"})
+	return r.patched(ctx, "")
+}
+
+// remember keeps what Windows was before the first change of this run.
+func (r *rounds) remember(w Windows) {
+	if r.Report.Before.Boot == "" {
+		r.Report.Before = w
+	}
+	r.Report.After = w
+}
+
+// round is one search and installation, and the reboot that it asks for; more says that another must follow.
+func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
+	order := WorkOrder{Job: fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1), Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
+	result, err := r.Host.Work(ctx, r.Book.Next(Patch, fmt.Sprintf("install updates, round %d", n)), order, r.follow)
+	if err != nil {
+		return false, err
+	}
+	r.Report.Add(result)
+	if result.Code != "" || result.Problem != "" {
+		r.fail(UpdateOutcome{Title: "Windows Update", Code: result.Code, Words: result.Problem, Next: result.Next})
+	}
+	progress := r.judge(result)
+	if !result.Reboot && !(progress && r.Rules.Reboot == RebootAlways && !r.rebooted) {
+		return progress, nil
+	}
+	if r.Rules.Reboot == RebootNever {
+		return false, nil
+	}
+	if r.reboots >= r.Rules.MaxReboots {
+		r.fail(UpdateOutcome{Title: "Windows Update", Words: fmt.Sprintf("asks for more than %d reboots", r.Rules.MaxReboots), Next: "look at the host's update history, or raise OCTOPATCH_MAX_REBOOTS"})
+		return false, nil
+	}
+	return progress, r.reboot(ctx)
+}
+
+// judge sorts the outcomes of one round and reports whether it brought anything new, so that another round
+// is worth while. Definitions come several times a day and do not count.
+func (r *rounds) judge(result WorkResult) (progress bool) {
+	for _, o := range result.Outcomes {
+		definition := slices.ContainsFunc(result.Updates, func(u Update) bool { return u.ID == o.ID && u.Definition })
+		switch {
+		case o.Succeeded && o.Step == "download":
+		case !o.Succeeded:
+			r.fail(o)
+		case slices.Contains(r.installed, o.ID) && !definition:
+			o.Words, o.Next = "was reported as installed and is offered again (an update loop)", "exclude it with OCTOPATCH_EXCLUDE_KBS and look at the host's CBS log"
+			r.fail(o)
+		default:
+			r.installed = append(r.installed, o.ID)
+			r.failed = slices.DeleteFunc(r.failed, func(f UpdateOutcome) bool { return f.ID == o.ID && f.ID != "" })
+			progress = progress || !definition
+		}
+	}
+	return progress
+}
+
+func (r *rounds) fail(o UpdateOutcome) {
+	r.failed = append(slices.DeleteFunc(r.failed, func(f UpdateOutcome) bool { return f.ID == o.ID && f.Title == o.Title }), o)
+}
+
+func (r *rounds) follow(p WorkProgress) {
+	text := p.Stage
+	if p.Count > 0 {
+		text += fmt.Sprintf(" %d/%d", p.Index, p.Count)
+	}
+	if p.KB != "" {
+		text += " KB" + p.KB
+	}
+	if p.Title != "" {
+		text += " " + p.Title
+	}
+	r.say(Event{Type: Progress, Message: text, Percent: p.Percent})
+}
+
+// patched is the end of the rounds: the host must be ready, with no hard reboot pending, or the node's health
+// is not proved; failed updates alone do not keep it out of service.
+func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
+	if r.Rules.Reboot == RebootAlways && r.reboots == 0 {
+		if err := r.reboot(ctx); err != nil {
+			return err
+		}
+	}
+	facts, err := r.Host.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	r.Report.After = facts.Windows
+	r.Report.Reboots = r.reboots
+	if facts.Busy != "" {
+		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run octopatch start and octopatch exit"}
+	}
+	if len(facts.Pending) > 0 {
+		if r.Rules.Reboot != RebootNever && len(r.failed) == 0 {
+			return &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+		}
+		r.Report.RebootPending = true
+		r.warn("a reboot is pending (%s) and is left to you (OCTOPATCH_REBOOT=%s) %s", strings.Join(facts.Pending, ", "), r.Rules.Reboot, pendingBefore)
+	}
+	if len(r.failed) > 0 {
+		r.Report.Failed = r.failed
+		return &UpdatesFailed{Outcomes: r.failed}
+	}
+	return nil
+}
+
+// reboot restarts Windows and sees it come back with another boot time. It is asked for a second time only
+// after the host itself has shown that the first request did nothing.
+func (r *rounds) reboot(ctx context.Context) error {
+	before := r.Report.After.Boot
+	r.reboots++
+	for try := 1; ; try++ {
+		if r.Report.Timeline.HostDown.IsZero() {
+			r.Report.Timeline.HostDown = r.Clock.Now()
+		}
+		err := r.Host.Reboot(ctx, r.Book.Next(Patch, "reboot"))
+		if err != nil && !Transient(err) {
+			return err
+		}
+		limit := r.Rules.RebootTimeout
+		if err != nil {
+			r.warn("no answer to the reboot request (%v); asking the host whether it restarts", err)
+			if try == 1 {
+				limit = min(limit, 10*time.Minute)
+			}
+		}
+		began := r.Clock.Now()
+		now, readyErr := r.Host.Ready(ctx, Readiness{BootBefore: before, Quiet: quietPeriod, Limit: limit}, func(what string) {
+			r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: limit.Seconds()})
+		})
+		if readyErr == nil {
+			r.Report.After, r.Report.Timeline.Back, r.Report.Reboots, r.rebooted = now, r.Clock.Now(), r.reboots, true
+			return nil
+		}
+		if err == nil || try == 2 || !errors.Is(readyErr, ErrTimeout) {
+			return r.notBack(readyErr)
+		}
+		facts, probeErr := r.Host.Probe(ctx)
+		if probeErr != nil || facts.Windows.Boot != before {
+			return r.notBack(errors.Join(readyErr, probeErr))
+		}
+		r.warn("the host still runs since the same boot: the reboot request did nothing; asking once more")
+	}
+}
+
+func (r *rounds) notBack(err error) error {
+	return &Fault{Kind: ErrUnreadable, Subject: r.Node, Problem: "it is not proved that the host is back from its reboot", Cause: err,
+		Remedy: "look at its console; once it is up, run octopatch start and octopatch exit for this node"}
+}

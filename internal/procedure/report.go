@@ -1,0 +1,70 @@
+package procedure
+
+import "time"
+
+// NodeReport is what became of one node.
+type NodeReport struct {
+	Node          string          `json:"node"`
+	Host          string          `json:"host"`
+	Result        Kind            `json:"result"`
+	Reason        string          `json:"reason,omitempty"`
+	Before        Windows         `json:"before"`
+	After         Windows         `json:"after"`
+	Installed     []UpdateOutcome `json:"installed"`
+	Failed        []UpdateOutcome `json:"failed"`
+	Skipped       []Update        `json:"skipped"` // offered and not taken, with the reason
+	Reboots       int             `json:"reboots"`
+	RebootPending bool            `json:"reboot_pending"`
+	Phases        []PhaseReport   `json:"phases"`
+	Timeline      Timeline        `json:"timeline"`
+	Next          string          `json:"next,omitempty"` // the command that goes on from here
+}
+
+// PhaseReport is how one phase ended.
+type PhaseReport struct {
+	Phase   string    `json:"phase"`
+	Title   string    `json:"title"`
+	Result  Kind      `json:"result"`
+	Reason  string    `json:"reason,omitempty"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Timeline is when a node left service and came back; zero times did not happen.
+type Timeline struct {
+	Drained     time.Time `json:"drained,omitzero"`
+	ServiceDown time.Time `json:"service_down,omitzero"`
+	HostDown    time.Time `json:"host_down,omitzero"`
+	Back        time.Time `json:"back,omitzero"`
+	Reopened    time.Time `json:"reopened,omitzero"`
+}
+
+// Downtime is what users saw of it: a probe of OCTOPUS_URL through the whole run.
+type Downtime struct {
+	Every     float64    `json:"probe_seconds"` // distance of two probes
+	Probes    int        `json:"probes"`
+	Failed    int        `json:"failed"`
+	Seconds   float64    `json:"seconds"` // from the first failed probe of each interval to the next good one
+	Intervals []Interval `json:"intervals"`
+}
+
+// Interval is one span of user-visible downtime.
+type Interval struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// Add takes the outcome of one round of the worker into the report.
+func (r *NodeReport) Add(result WorkResult) {
+	for _, o := range result.Outcomes {
+		if o.Succeeded && o.Step == "install" {
+			r.Installed = append(r.Installed, o)
+		}
+	}
+	r.Skipped = nil
+	for _, u := range result.Updates {
+		if u.Skip != "" {
+			r.Skipped = append(r.Skipped, u)
+		}
+	}
+}

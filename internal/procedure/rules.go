@@ -1,0 +1,64 @@
+package procedure
+
+import "time"
+
+// What may be done when the drain limit is reached.
+const (
+	DrainAbort  = "abort"
+	DrainCancel = "cancel"
+)
+
+// What to do with tasks that wait for a human on the node that drains.
+const (
+	InterruptionsFail   = "fail"
+	InterruptionsWait   = "wait"
+	InterruptionsIgnore = "ignore"
+	InterruptionsCancel = "cancel"
+)
+
+// When to reboot.
+const (
+	RebootIfRequired = "if-required"
+	RebootAlways     = "always"
+	RebootNever      = "never"
+)
+
+// QueuedHold drains a single server at once instead of letting its queue run empty first.
+const QueuedHold = "hold"
+
+// Rules are the settings that the phases obey.
+type Rules struct {
+	DrainTimeout   time.Duration
+	OnDrainTimeout string
+	Queued         string
+	Interruptions  string
+	IgnoreTasks    []string
+
+	Filter        UpdateFilter
+	Reboot        string
+	MaxRounds     int
+	MaxReboots    int
+	RebootTimeout time.Duration
+	StallTimeout  time.Duration
+
+	Precaution     string
+	Soak           time.Duration
+	WindowStart    time.Time // zero: the run's start
+	WindowLength   time.Duration
+	MaxFailedNodes int
+}
+
+// Fixed limits and intervals. They are not settings, because nobody has a better value for them.
+const (
+	pollEvery    = 20 * time.Second // Octopus polls its own queue every 20 s; with two reads a poll this is 6 requests a minute
+	settleAfter  = 25 * time.Second // a drained node may still pick up a task within one poll of its queue
+	sampleEvery  = 10 * time.Second // distance of two idle samples
+	stopLimit    = 5 * time.Minute
+	startLimit   = 5 * time.Minute
+	healthLimit  = 20 * time.Minute
+	healthEvery  = 15 * time.Second
+	quietPeriod  = time.Minute
+	patienceRead = 5 * time.Minute // how long a state may stay unreadable before it counts as unknown
+	exitLimit    = 15 * time.Minute
+	enterLimit   = 10 * time.Minute
+)

@@ -1,0 +1,131 @@
+package procedure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+var start = Phase{
+	Name:   Start,
+	Single: "Start the Octopus Server windows service",
+	HA:     "Start the Octopus Server windows service on that node",
+	Limit:  func(Rules) time.Duration { return 3*startLimit + healthLimit },
+	Do: func(ctx context.Context, s *Step) error {
+		err := s.changeServices(ctx, "start "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
+			return s.Host.Start(ctx, c, StartOrder{Limit: startLimit})
+		}, "Running")
+		if err != nil {
+			return err
+		}
+		return s.becomesHealthy(ctx)
+	},
+}
+
+// ErrNoNodeURL is what Ping answers for a node without an own URL.
+var ErrNoNodeURL = errors.New("the node has no URL of its own")
+
+// becomesHealthy waits until the node is proved healthy: service Running, no hard reboot pending, the node
+// itself answers with its own name and the version it had before, and Octopus has seen it since the boot.
+func (s *Step) becomesHealthy(ctx context.Context) error {
+	boot, version := "", false
+	err := s.await(ctx, awaited{what: "the node to be healthy", every: healthEvery, limit: healthLimit}, func(ctx context.Context) (bool, string, error) {
+		what, health, err := s.unhealthy(ctx, 418)
+		if err != nil {
+			version = errors.Is(err, errVersionChanged)
+			return false, "", err
+		}
+		if what == "" && boot != "" && boot != health.Windows.Boot {
+			s.warn("the host has booted again by itself; waiting for it to be steady")
+			what = "a steady boot time"
+		}
+		boot = health.Windows.Boot
+		return what == "", what, nil
+	})
+	if err != nil && !version {
+		return fmt.Errorf("the node's health is not proved: %w", err)
+	}
+	if s.Report.Timeline.Back.IsZero() {
+		s.Report.Timeline.Back = s.Clock.Now()
+	}
+	return err
+}
+
+var errVersionChanged = errors.New("another Octopus version than before")
+
+// unhealthy asks once and names what is still missing, "" when the node is healthy. Statuses other than 200
+// that count as an answer of the node are listed in accept: before exit a drained node answers 418.
+func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth, error) {
+	health, err := s.Host.Health(ctx, s.Services, s.Instance.Prefixes)
+	if err != nil {
+		return "", health, err
+	}
+	if !allIn(health.Services, running(s.Book.Journal(), s.Services), "Running") {
+		return "the service to be Running", health, nil
+	}
+	if len(health.Pending) > 0 && !s.Report.RebootPending {
+		return "", health, &Fault{Subject: s.Node, Problem: "a reboot is pending: " + strings.Join(health.Pending, ", "), Remedy: "reboot the host, then run octopatch start"}
+	}
+	what, err := s.pingsItself(ctx, health, accept)
+	if what != "" || err != nil {
+		return what, health, err
+	}
+	node, err := s.node(ctx)
+	if err != nil {
+		return "", health, err
+	}
+	switch {
+	case node.Offline:
+		return "Octopus to show the node online", health, nil
+	case !node.LastSeen.IsZero() && node.LastSeen.Before(health.BootTime):
+		return "Octopus to see the node after its boot", health, nil
+	case node.Version != "" && s.Book.Octopus().Version != "" && node.Version != s.Book.Octopus().Version:
+		return "", health, &Fault{Subject: s.Node, Problem: fmt.Sprintf("runs Octopus %s and ran %s before", node.Version, s.Book.Octopus().Version), Cause: errVersionChanged,
+			Remedy: "patching must not change Octopus: find out who upgraded it before it is opened again"}
+	}
+	return "", health, nil
+}
+
+// running lists those of the services that ran before this run; without a journal's word all of them did.
+func running(j Journal, services []string) []string {
+	if j.Host == nil {
+		return services
+	}
+	var names []string
+	for _, service := range j.Host.Services {
+		if service.State == "Running" {
+			names = append(names, service.Name)
+		}
+	}
+	return names
+}
+
+// pingsItself asks the node at its own URL, or takes what the host heard at its own listen prefix.
+func (s *Step) pingsItself(ctx context.Context, health HostHealth, accept []int) (string, error) {
+	ping, err := s.Server.Ping(ctx, s.Node)
+	if errors.Is(err, ErrNoNodeURL) {
+		if health.PingError != "" {
+			return "the node to answer its own ping (" + health.PingError + ")", nil
+		}
+		ping, err = health.Ping, nil
+	}
+	if err != nil {
+		if Transient(err) {
+			return "the node to answer its own ping", nil
+		}
+		return "", err
+	}
+	if !strings.EqualFold(ping.Name, s.Node) && ping.Name != "" {
+		return "", &Fault{Subject: s.Node, Problem: fmt.Sprintf("the address of the node answers as %q", ping.Name), Remedy: "correct OCTOPATCH_NODE_URLS"}
+	}
+	ok := ping.Status == 200 && ping.Name != ""
+	for _, status := range accept {
+		ok = ok || ping.Status == status && ping.Name != ""
+	}
+	if !ok {
+		return fmt.Sprintf("the node to answer its own ping (HTTP %d so far)", ping.Status), nil
+	}
+	return "", nil
+}

@@ -1,0 +1,67 @@
+package procedure
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+var stop = Phase{
+	Name:   Stop,
+	Single: "Stop the Octopus Server windows service",
+	HA:     "Stop the Octopus Server windows service on that node",
+	Limit:  func(Rules) time.Duration { return 3 * stopLimit },
+	Do: func(ctx context.Context, s *Step) error {
+		order := StopOrder{Services: s.Services, Limit: stopLimit}
+		s.Report.Timeline.ServiceDown = s.Clock.Now()
+		return s.changeServices(ctx, "stop "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
+			return s.Host.Stop(ctx, c, order)
+		}, "Stopped")
+	},
+}
+
+// changeServices makes a call that stops or starts services. The host does only what is not done yet, so after
+// a lost reply the same change, with the same counter, is sent again once the host has been asked.
+func (s *Step) changeServices(ctx context.Context, what string, call func(context.Context, Change) (Journal, error), want string) error {
+	const tries = 3
+	change := s.Book.Next(s.Phase, what)
+	for try := 1; ; try++ {
+		journal, err := call(ctx, change)
+		if err == nil {
+			return s.Book.Took(journal)
+		}
+		if !Transient(err) || try == tries {
+			return err
+		}
+		s.warn("no answer to %q (%v); asking the host", what, err)
+		health, askErr := s.Host.Health(ctx, s.Services, nil)
+		if askErr == nil && allIn(health.Services, s.Services, want) {
+			s.warn("the services are %s all the same", want)
+		}
+		if err := s.Clock.Sleep(ctx, sampleEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// allIn reports whether every named service is in the state.
+func allIn(services []Service, names []string, state string) bool {
+	for _, name := range names {
+		i := slices.IndexFunc(services, func(s Service) bool { return s.Name == name })
+		if i < 0 || services[i].State != state {
+			return false
+		}
+	}
+	return len(names) > 0
+}
+
+func quoted(names []string) string {
+	text := ""
+	for i, n := range names {
+		if i > 0 {
+			text += ", "
+		}
+		text += "\"" + n + "\""
+	}
+	return text
+}

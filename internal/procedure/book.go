@@ -39,7 +39,7 @@ func (b *Book) Next(phase, what string) Change {
 	b.journal.Intent = &Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
 	octopus := b.journal.Octopus
 	return Change{
-		Run: b.journal.Run, Counter: b.journal.Counter, Node: b.journal.Node, Owner: b.journal.Owner,
+		Run: b.journal.Run, Counter: b.journal.Counter, Node: b.journal.Node, Owner: b.journal.Owner, Topology: b.journal.Topology,
 		At: b.clock.Now().Unix(), Intent: b.journal.Intent, Phases: maps.Clone(b.journal.Phases), Octopus: &octopus,
 	}
 }

@@ -3,16 +3,17 @@ package procedure
 // Journal is run.json: the truth about an unfinished run, kept on the host itself. Times are Unix seconds
 // and boot times FILETIME digits, because Windows PowerShell and PowerShell 7 read ISO dates differently.
 type Journal struct {
-	Format  int                    `json:"format"` // 1
-	Run     string                 `json:"run"`
-	Counter int64                  `json:"counter"` // only grows
-	Node    string                 `json:"node"`
-	Owner   string                 `json:"owner"`
-	Updated int64                  `json:"updated"`
-	Intent  *Intent                `json:"intent,omitempty"` // the last change that was begun
-	Phases  map[string]PhaseRecord `json:"phases,omitempty"` // by phase name
-	Octopus OctopusPrior           `json:"octopus"`
-	Host    *HostPrior             `json:"host,omitempty"` // written by the host when it first changes something
+	Format   int                    `json:"format"` // 1
+	Run      string                 `json:"run"`
+	Counter  int64                  `json:"counter"` // only grows
+	Node     string                 `json:"node"`
+	Owner    string                 `json:"owner"`
+	Topology Topology               `json:"topology"`
+	Updated  int64                  `json:"updated"`
+	Intent   *Intent                `json:"intent,omitempty"` // the last change that was begun
+	Phases   map[string]PhaseRecord `json:"phases,omitempty"` // by phase name
+	Octopus  OctopusPrior           `json:"octopus"`
+	Host     *HostPrior             `json:"host,omitempty"` // written by the host when it first changes something
 }
 
 // Intent is a change that is about to be made.
@@ -57,12 +58,13 @@ type HostPrior struct {
 
 // Change is what a remote call writes into run.json, in the same call that makes the change and before it.
 type Change struct {
-	Run     string                 `json:"run"`
-	Counter int64                  `json:"counter"`
-	Node    string                 `json:"node"`
-	Owner   string                 `json:"owner"`
-	At      int64                  `json:"at"`
-	Intent  *Intent                `json:"intent,omitempty"`
-	Phases  map[string]PhaseRecord `json:"phases,omitempty"`
-	Octopus *OctopusPrior          `json:"octopus,omitempty"`
+	Run      string                 `json:"run"`
+	Counter  int64                  `json:"counter"`
+	Node     string                 `json:"node"`
+	Owner    string                 `json:"owner"`
+	Topology Topology               `json:"topology"`
+	At       int64                  `json:"at"`
+	Intent   *Intent                `json:"intent,omitempty"`
+	Phases   map[string]PhaseRecord `json:"phases,omitempty"`
+	Octopus  *OctopusPrior          `json:"octopus,omitempty"`
 }

@@ -1,0 +1,89 @@
+// Package engine runs the phases: it proves that a run may begin, takes the nodes in order, and for each phase
+// skips or announces, does, verifies and journals. It knows the world only through procedure's interfaces.
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/octopatch/octopatch/internal/clock"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// Engine is one run of octopatch. All fields are set before the first call and not changed afterwards.
+type Engine struct {
+	Run      string // run id of a new run; an unfinished one goes on under its own
+	Resume   string // the run id that the operator allows to go on with; empty: none
+	Owner    string
+	URL      string // OCTOPUS_URL, for people
+	Rules    procedure.Rules
+	Clock    clock.Clock
+	Sink     procedure.Sink
+	Cluster  procedure.Cluster
+	Server   procedure.Server
+	Near     func(node string) procedure.Cluster // the way through the node's own URL; nil without one
+	Open     func(node, host string) (procedure.Host, error)
+	Topology string   // auto, single or ha
+	All      bool     // every node of the cluster, in Octopus' order
+	Nodes    []Listed // otherwise these, in this order
+	Node     string   // the node of a phase that runs alone
+	Services []string // instances that may stop undrained besides the one at OCTOPUS_URL
+	// Guard refuses where octopatch would patch what it runs on.
+	Guard func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error
+	// Keep stores the runner's copy of a journal.
+	Keep func(procedure.Journal) error
+}
+
+// Listed is a node that the operator named, and the host to reach it at.
+type Listed struct{ Name, Host string }
+
+// Result is what a command has to say at its end.
+type Result struct {
+	Exit     int
+	Run      string
+	Topology procedure.Topology
+	Version  string // of Octopus
+	Nodes    []*procedure.NodeReport
+	Downtime procedure.Downtime
+	Notice   procedure.Notice
+	Next     string // the one command to run next
+	Err      error  // what ended the run as a whole
+}
+
+// target is one node on its way through the procedure.
+type target struct {
+	name     string
+	hostName string
+	host     procedure.Host
+	state    procedure.NodeState
+	facts    procedure.HostFacts
+	instance procedure.Instance
+	services []string
+	book     *procedure.Book
+	staged   procedure.WorkResult
+	report   *procedure.NodeReport
+	began    bool // something was or may have been changed
+	held     bool // stays out of service, because its health is not proved
+	stopped  bool // a rule ended it before its service was stopped
+}
+
+func (e *Engine) event(ev procedure.Event) {
+	ev.Run, ev.Time = e.Run, e.Clock.Now()
+	e.Sink.Event(ev)
+}
+
+func (e *Engine) warn(node, format string, a ...any) {
+	e.event(procedure.Event{Type: procedure.Warning, Node: node, Message: fmt.Sprintf(format, a...)})
+}
+
+// step is what the phases of a node work with.
+func (e *Engine) step(t *target, topology procedure.Topology, phase string) *procedure.Step {
+	s := &procedure.Step{
+		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock,
+		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event,
+	}
+	if t != nil {
+		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report
+	}
+	return s
+}

@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// phase runs one phase of one node, or of the cluster when t is nil: skip, announce, do, verify, journal.
+func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *procedure.Step) procedure.Result {
+	began := e.Clock.Now()
+	e.event(procedure.Event{Type: procedure.PhaseStarted, Node: step.Node, Phase: p.Name, Title: p.Title(step.Topology)})
+	limit := p.Limit(e.Rules)
+	limited, cancel := e.Clock.WithTimeout(ctx, limit)
+	defer cancel()
+	result := attempt(limited, p, step)
+	if result.Err != nil && limited.Err() != nil && ctx.Err() == nil {
+		result = procedure.Unsure(&procedure.Fault{Kind: procedure.ErrTimeout, Subject: step.Node,
+			Problem: fmt.Sprintf("the phase took longer than its limit of %s", limit), Cause: result.Err})
+	}
+	if ctx.Err() != nil {
+		result = procedure.Fail(errInterrupted)
+	}
+	e.ended(p, t, step, result, began.Unix())
+	return result
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// ended reports how a phase ended, in the journal, the report and the log.
+func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r procedure.Result, began int64) {
+	now := e.Clock.Now()
+	seconds := now.Sub(unix(began)).Seconds()
+	if r.Kind == procedure.Skipped {
+		seconds = 0
+	}
+	if t != nil {
+		if t.book != nil && r.Kind != procedure.Skipped {
+			t.book.Ended(p.Name, procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Began: began, Ended: now.Unix()})
+		}
+		t.report.Phases = append(t.report.Phases, procedure.PhaseReport{Phase: p.Name, Title: p.Title(step.Topology), Result: r.Kind, Reason: r.Reason, Started: unix(began), Seconds: seconds})
+	}
+	e.event(procedure.Event{Type: procedure.PhaseEnded, Node: step.Node, Phase: p.Name, Result: r.Kind, Reason: r.Reason, Seconds: seconds})
+}
+
+// skip reports a phase that was not begun.
+func (e *Engine) skip(p procedure.Phase, t *target, step *procedure.Step, reason string) {
+	e.ended(p, t, step, procedure.Skip(reason), e.Clock.Now().Unix())
+}
+
+// attempt asks whether there is anything to do, does it and asks whether it holds.
+func attempt(ctx context.Context, p procedure.Phase, s *procedure.Step) procedure.Result {
+	if p.Done != nil {
+		reason, err := p.Done(ctx, s)
+		if err != nil {
+			return classify(err)
+		}
+		if reason != "" {
+			return procedure.Skip(reason)
+		}
+	}
+	if err := p.Do(ctx, s); err != nil {
+		return classify(err)
+	}
+	if p.Verify != nil {
+		if err := p.Verify(ctx, s); err != nil {
+			return classify(err)
+		}
+	}
+	return procedure.Result{Kind: procedure.Done}
+}
+
+// classify: what the world did not answer, or not to us, is unknown; everything else is known to have failed.
+func classify(err error) procedure.Result {
+	if errors.Is(err, procedure.ErrStopped) {
+		return procedure.Fail(err)
+	}
+	if procedure.Transient(err) || errors.Is(err, procedure.ErrDenied) {
+		return procedure.Unsure(err)
+	}
+	return procedure.Fail(err)
+}

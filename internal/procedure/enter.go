@@ -28,6 +28,9 @@ var enter = Phase{
 
 // entered: this run has entered already, or somebody else had before it; both stay as they are.
 func entered(ctx context.Context, s *Step) (string, error) {
+	if reason := s.stoppedBefore(); reason != "" {
+		return reason, nil
+	}
 	prior := s.Book.Octopus()
 	if !prior.Known || prior.EnteredAt == 0 {
 		return "", nil

@@ -65,3 +65,12 @@ func quoted(names []string) string {
 	}
 	return text
 }
+
+// stoppedBefore says that this run has come past stop already, so that Octopus may be down and must not be
+// asked to enter or to run empty again; "" where it has not.
+func (s *Step) stoppedBefore() string {
+	if s.Book.Journal().Host == nil {
+		return ""
+	}
+	return "this run has begun to stop the service before"
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// after names the phase that must have ended well on the node before another may run alone.
+var after = map[string]string{
+	procedure.Wait:       procedure.Enter,
+	procedure.Stop:       procedure.Wait,
+	procedure.Precaution: procedure.Stop,
+	procedure.Patch:      procedure.Stop,
+	procedure.Start:      procedure.Stop,
+	procedure.Exit:       procedure.Enter,
+}
+
+// Alone runs one phase on one node, from what the journal on its host says. Octopus is not asked for anything
+// that the journal knows, because it may be down by then.
+func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
+	if p.Cluster {
+		return e.scheduleAlone(ctx)
+	}
+	t, topology, err := e.aloneTarget(ctx, p)
+	if err != nil {
+		return e.refused(err)
+	}
+	began := e.Clock.Now()
+	t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
+	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
+	t.report.Result, t.report.Reason = r.Kind, r.Reason
+	if r.Kind == procedure.Skipped {
+		t.report.Result = procedure.Done
+	}
+	e.closeAlone(ctx, p, t, r)
+	e.nodeEnded(t, began)
+	stopped := errors.Is(r.Err, procedure.ErrStopped)
+	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, stopped)
+}
+
+// closeAlone writes the phase's end to the host, or removes our folder when nothing is left to undo.
+func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r procedure.Result) {
+	ok := r.Kind == procedure.Done || r.Kind == procedure.Skipped
+	if r.Kind == procedure.Skipped {
+		t.book.Ended(p.Name, procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Began: e.Clock.Now().Unix(), Ended: e.Clock.Now().Unix()})
+	}
+	j := t.book.Journal()
+	if ok && p.Name == procedure.Exit && (j.Host == nil || j.Host.Restored) {
+		e.clear(ctx, t)
+		return
+	}
+	j2, err := t.host.Record(ctx, t.book.Next(p.Name, "ended as "+string(r.Kind)))
+	if err == nil {
+		err = t.book.Took(j2)
+	}
+	if err != nil {
+		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
+	}
+	if !ok {
+		t.report.Next = "octopatch status"
+	}
+}
+
+// aloneTarget finds the node, reads its host and proves that the phase may run now.
+func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, procedure.Topology, error) {
+	if p.Name == procedure.Enter {
+		return e.enterTarget(ctx)
+	}
+	l, err := e.listed()
+	if err != nil {
+		return nil, "", err
+	}
+	t := newTarget(l.Name, l.Host)
+	if err := e.openHost(t); err != nil {
+		return nil, "", err
+	}
+	if err := e.probe(ctx, t); err != nil {
+		return nil, "", err
+	}
+	if err := errors.Join(e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
+		return nil, "", err
+	}
+	e.Run = t.facts.Journal.Run
+	topology := t.facts.Journal.Topology
+	e.openBook(t, topology)
+	return t, topology, nil
+}
+
+// mayRun: the document's order holds between processes as well.
+func (e *Engine) mayRun(p procedure.Phase, t *target) error {
+	j := t.facts.Journal
+	if j == nil {
+		return procedure.Refuse("node "+t.name, "no run is open on it, so there is nothing for "+p.Name+" to go on with", "begin with octopatch enter, or run the whole procedure with octopatch run")
+	}
+	if e.Resume != "" && j.Run != e.Resume {
+		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
+	}
+	need := after[p.Name]
+	if p.Name == procedure.Exit && j.Host != nil {
+		need = procedure.Start
+	}
+	if r := j.Phases[need].Result; r != procedure.Done && r != procedure.Skipped {
+		return procedure.Refuse("octopatch "+p.Name, fmt.Sprintf("must follow %s, which has not ended well on node %s", need, t.name), "run octopatch "+need+" first")
+	}
+	return nil
+}
+
+// enterTarget begins a run on one node, after the whole preflight.
+func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, error) {
+	s, err := e.surveyOctopus(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	name := e.Node
+	if name == "" && len(s.targets) == 1 {
+		name = s.targets[0].name
+	}
+	t := find(s.targets, name)
+	if t == nil {
+		return nil, "", e.whichNode(names(s.nodes))
+	}
+	s.targets = []*target{t}
+	if err := e.surveyHosts(ctx, s); err != nil {
+		return nil, "", err
+	}
+	if t.facts.Journal != nil {
+		e.Run = t.facts.Journal.Run
+	}
+	e.openBook(t, s.topology)
+	return t, s.topology, nil
+}
+
+// listed is the one node that a phase alone is for, without asking Octopus.
+func (e *Engine) listed() (Listed, error) {
+	var all []string
+	for _, l := range e.Nodes {
+		all = append(all, l.Name)
+		if strings.EqualFold(l.Name, e.Node) || e.Node == "" && len(e.Nodes) == 1 {
+			return l, nil
+		}
+	}
+	if e.All && e.Node != "" {
+		return Listed{Name: e.Node}, nil
+	}
+	return Listed{}, e.whichNode(strings.Join(all, ", "))
+}
+
+func (e *Engine) whichNode(all string) error {
+	return procedure.Refuse("OCTOPATCH_NODE", fmt.Sprintf("does not say which node of OCTOPATCH_NODES (%s) this phase is for", or(all, "all")), "set it to one of them")
+}
+
+func (e *Engine) scheduleAlone(ctx context.Context) Result {
+	s, err := e.surveyOctopus(ctx)
+	if err != nil {
+		return e.refused(err)
+	}
+	return Result{Run: e.Run, Topology: s.topology, Version: s.version, Notice: e.announce(ctx, s)}
+}

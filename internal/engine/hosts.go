@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// surveyHosts reads every host and proves that each is the one it is taken for. The first host is read alone:
+// a wrong password is tried once on one host and not once on each, so that no account is locked.
+func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
+	for i, t := range s.targets {
+		if err := e.openHost(t); err != nil {
+			return err
+		}
+		if i == 0 {
+			if err := e.probe(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.each(s.targets[1:], func(t *target) error { return e.probe(ctx, t) }); err != nil {
+		return err
+	}
+	faults := e.each(s.targets, func(t *target) error { return e.mapHost(s, t) })
+	var facts []procedure.HostFacts
+	for _, t := range s.targets {
+		facts = append(facts, t.facts)
+	}
+	faults = errors.Join(faults, sameMachine(s.targets), errors.Join(e.Guard(ctx, s.info, facts)...))
+	if faults != nil {
+		return faults
+	}
+	return e.pingNodes(ctx, s)
+}
+
+func (e *Engine) openHost(t *target) error {
+	host, err := e.Open(t.name, t.hostName)
+	if err != nil {
+		return err
+	}
+	t.host = host
+	return nil
+}
+
+// each does the same for all targets at once, and joins what went wrong in the order of the targets.
+func (e *Engine) each(targets []*target, do func(*target) error) error {
+	faults := make([]error, len(targets))
+	var all sync.WaitGroup
+	for i, t := range targets {
+		all.Go(func() { faults[i] = do(t) })
+	}
+	all.Wait()
+	return errors.Join(faults...)
+}
+
+// probe reads the host, a few times where it does not answer at once; a refusal is never repeated.
+func (e *Engine) probe(ctx context.Context, t *target) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		facts, err := t.host.Probe(ctx)
+		if err == nil {
+			t.facts = facts
+			return nil
+		}
+		if try == tries || !procedure.Transient(err) {
+			return fmt.Errorf("node %s: %w", t.name, err)
+		}
+		if err := e.Clock.Sleep(ctx, probeEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// mapHost finds the node's instance among those on the host, and refuses what could not be put back.
+func (e *Engine) mapHost(s *survey, t *target) error {
+	var faults []error
+	if t.facts.Folder != "absent" && t.facts.Folder != "ours" {
+		faults = append(faults, procedure.Refuse("node "+t.name, "the folder of octopatch under %ProgramData% cannot be trusted: "+t.facts.Folder, "look at who made it, then delete it by hand"))
+	}
+	if err := t.findInstance(e.Services); err != nil {
+		faults = append(faults, err)
+	}
+	if s != nil && s.topology == procedure.HA && t.instance.LocalData {
+		faults = append(faults, procedure.Refuse("node "+t.name, "its host also holds the cluster's database or file share, so the other nodes cannot serve while it reboots", "patch that host in a window of its own"))
+	}
+	if e.Rules.Reboot == procedure.RebootNever && len(t.facts.Pending) > 0 {
+		faults = append(faults, procedure.Refuse("OCTOPATCH_REBOOT", fmt.Sprintf("says never, and node %s has a reboot pending already (%s)", t.name, strings.Join(t.facts.Pending, ", ")), "reboot it first, or set OCTOPATCH_REBOOT=if-required"))
+	}
+	if skew := t.facts.Time.Sub(e.Clock.Now()).Abs(); skew.Minutes() > 5 && !t.facts.Time.IsZero() {
+		e.warn(t.name, "the clocks of runner and host differ by %s", skew.Round(1e9))
+	}
+	return errors.Join(faults...)
+}
+
+// findInstance: the host must run the node, and no other instance that nobody has named.
+func (t *target) findInstance(allowed []string) error {
+	var found []string
+	t.services = nil
+	var faults []error
+	for _, i := range t.facts.Instances {
+		found = append(found, i.Node)
+		switch {
+		case strings.EqualFold(i.Node, t.name):
+			t.instance = i
+			t.services = append([]string{i.Service.Name}, t.services...)
+		case slices.Contains(allowed, i.Service.Name):
+			t.services = append(t.services, i.Service.Name)
+		case i.Service.State != "Stopped":
+			faults = append(faults, procedure.Refuse("node "+t.name, fmt.Sprintf("its host %s also runs the Octopus Server instance %q (service %q, node %q)", t.facts.Computer, i.Name, i.Service.Name, i.Node),
+				"add that service to OCTOPATCH_SERVICES to stop it undrained, or move it"))
+		}
+	}
+	if t.instance.Service.Name == "" {
+		faults = append([]error{procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is mapped to host %s, which is the computer %s and runs no such node (it runs: %s)", t.name, t.hostName, t.facts.Computer, or(strings.Join(found, ", "), "no Octopus Server")),
+			"write NAME=host for the machine that runs it")}, faults...)
+	}
+	return errors.Join(faults...)
+}
+
+// sameMachine: two nodes mapped to one machine would be rebooted together.
+func sameMachine(targets []*target) error {
+	seen := map[string]string{}
+	for _, t := range targets {
+		if t.facts.MachineID == "" {
+			continue
+		}
+		if other := seen[t.facts.MachineID]; other != "" {
+			return procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("nodes %s and %s are mapped to the same machine %s", other, t.name, t.facts.Computer), "write NAME=host for the machine that runs each")
+		}
+		seen[t.facts.MachineID] = t.name
+	}
+	return nil
+}
+
+// pingNodes proves that a node's own URL belongs to that node.
+func (e *Engine) pingNodes(ctx context.Context, s *survey) error {
+	var faults []error
+	for _, t := range s.targets {
+		ping, err := e.Server.Ping(ctx, t.name)
+		switch {
+		case errors.Is(err, procedure.ErrNoNodeURL):
+		case err != nil:
+			faults = append(faults, fmt.Errorf("node %s at its own URL: %w", t.name, err))
+		case !strings.EqualFold(ping.Name, t.name):
+			faults = append(faults, procedure.Refuse("OCTOPATCH_NODE_URLS", fmt.Sprintf("the URL of node %s answers as %q", t.name, ping.Name), "write each node's own address, not the load balancer's"))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func or(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
+}
+
+// unfinished refuses to begin over a run that somebody left open, unless the operator names it.
+func (e *Engine) unfinished(targets []*target) error {
+	var faults []error
+	for _, t := range targets {
+		j := t.facts.Journal
+		if j == nil || j.Run == e.Resume {
+			continue
+		}
+		faults = append(faults, procedure.Refuse("node "+t.name, fmt.Sprintf("run %s of %s is unfinished there (last: %s)", j.Run, or(j.Owner, "an unknown owner"), intent(j)),
+			"octopatch status shows where it stands; go on with OCTOPATCH_RUN_ID="+j.Run+" and octopatch run, or finish it with octopatch start and octopatch exit"))
+	}
+	return errors.Join(faults...)
+}
+
+func intent(j *procedure.Journal) string {
+	if j.Intent == nil {
+		return "nothing begun"
+	}
+	return j.Intent.Phase + ", " + j.Intent.What
+}
+
+// openBook goes on with the journal on the host, or begins one.
+func (e *Engine) openBook(t *target, topology procedure.Topology) {
+	j := procedure.Journal{Run: e.Run, Node: t.name, Owner: e.Owner, Topology: topology}
+	if t.facts.Journal != nil {
+		j = *t.facts.Journal
+	}
+	t.book = procedure.OpenBook(j, e.Clock, e.Keep)
+}

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// oneNode takes one node through its phases, and back into service or into a stated hold.
+func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topology) {
+	t.began = true
+	t.report.Before = t.facts.Windows
+	t.report.After = t.facts.Windows
+	phases := nodePhases()
+	updates := procedure.Result{}
+	for i, p := range phases {
+		r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
+		if ctx.Err() != nil && r.Kind != procedure.Done && r.Kind != procedure.Skipped {
+			e.interrupt(t, topology, phases[i:])
+			return
+		}
+		var failed *procedure.UpdatesFailed
+		if errors.As(r.Err, &failed) {
+			updates = r
+			continue
+		}
+		if r.Kind == procedure.Failed || r.Kind == procedure.Unknown {
+			e.endEarly(ctx, t, topology, phases[i:], r)
+			return
+		}
+	}
+	t.report.Result = procedure.Done
+	if updates.Err != nil {
+		t.report.Result, t.report.Reason = procedure.Failed, updates.Reason
+	}
+	e.clear(ctx, t)
+}
+
+func nodePhases() []procedure.Phase {
+	var list []procedure.Phase
+	for _, p := range procedure.Phases() {
+		if !p.Cluster {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// endEarly: what was changed before the service was stopped is put back; a node whose health is not proved
+// stays out of service. rest begins with the phase that ended.
+func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Topology, rest []procedure.Phase, r procedure.Result) {
+	t.report.Result, t.report.Reason = r.Kind, rest[0].Name+": "+r.Reason
+	back := []string{}
+	switch rest[0].Name {
+	case procedure.Enter, procedure.Wait:
+		back = []string{procedure.Exit}
+	case procedure.Stop, procedure.Precaution:
+		back = []string{procedure.Start, procedure.Exit}
+	}
+	t.stopped = errors.Is(r.Err, procedure.ErrStopped)
+	for _, p := range rest[1:] {
+		if len(back) == 0 || p.Name != back[0] {
+			e.skip(p, t, e.step(t, topology, p.Name), fmt.Sprintf("not reached: %s ended as %s", rest[0].Name, r.Kind))
+			continue
+		}
+		back = back[1:]
+		if p.Name == procedure.Exit && !t.book.Octopus().OursDrain && !t.book.Octopus().OursMaint {
+			e.skip(p, t, e.step(t, topology, p.Name), "nothing of ours is to be undone")
+			continue
+		}
+		undo := e.phase(ctx, p, t, e.step(t, topology, p.Name))
+		if undo.Kind == procedure.Failed || undo.Kind == procedure.Unknown {
+			t.report.Result, t.report.Reason = worse(r.Kind, undo.Kind), t.report.Reason+"; putting it back: "+undo.Reason
+			t.stopped, back = false, nil
+			e.hold(t)
+		}
+	}
+	switch rest[0].Name {
+	case procedure.Patch, procedure.Start, procedure.Exit:
+		e.hold(t)
+	default:
+		if !t.held {
+			e.clear(ctx, t)
+		}
+	}
+}
+
+func worse(a, b procedure.Kind) procedure.Kind {
+	if a == procedure.Unknown || b == procedure.Unknown {
+		return procedure.Unknown
+	}
+	return procedure.Failed
+}
+
+// hold leaves the node out of service, with its journal, and names the command that goes on from here.
+func (e *Engine) hold(t *target) {
+	t.held = true
+	t.report.Next = e.goOn()
+}
+
+// goOn is the command that goes on with this run.
+func (e *Engine) goOn() string { return "OCTOPATCH_RUN_ID=" + e.Run + " octopatch run" }
+
+// clear removes what is ours from the host once nothing of ours is left to undo.
+func (e *Engine) clear(ctx context.Context, t *target) {
+	var err error
+	for range 3 {
+		if err = t.host.Clear(ctx, t.book.Journal().Run); err == nil || !procedure.Transient(err) {
+			break
+		}
+		if e.Clock.Sleep(ctx, probeEvery) != nil {
+			break
+		}
+	}
+	if err != nil {
+		e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v", err)
+	}
+}
+
+// undoLimit is how long an interrupted run may take to undo what it did, in wall time: the runner may be
+// killed soon after.
+const undoLimit = 5 * time.Second
+
+// interrupt: before the service is stopped the node is released; after that it stays as it is, resumable.
+func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []procedure.Phase) {
+	t.report.Result, t.report.Reason = procedure.Failed, fmt.Sprintf("interrupted in %s", rest[0].Name)
+	released := false
+	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait {
+		ctx, cancel := context.WithTimeout(context.Background(), undoLimit)
+		defer cancel()
+		if err := e.step(t, topology, procedure.Exit).Release(ctx); err == nil {
+			released = true
+			e.clear(ctx, t)
+		} else {
+			e.warn(t.name, "what this run did could not be undone in time: %v", err)
+		}
+	}
+	for _, p := range rest[1:] {
+		if p.Name == procedure.Exit && released {
+			e.ended(p, t, e.step(t, topology, p.Name), procedure.Result{Kind: procedure.Done, Reason: "undone after the interrupt"}, e.Clock.Now().Unix())
+			continue
+		}
+		e.skip(p, t, e.step(t, topology, p.Name), "not reached: interrupted")
+	}
+	if !released {
+		e.hold(t)
+	}
+}

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// Plan tells what a run would do now; it searches for updates and changes nothing.
+func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
+	s, err := e.preflight(ctx)
+	if err != nil {
+		return procedure.Plan{}, e.refused(err)
+	}
+	e.stage(ctx, s.targets, procedure.WorkScan)
+	plan := procedure.Plan{
+		Topology: s.topology, Version: s.version, Precaution: e.Rules.Precaution, Maintenance: s.info.Maintenance, Limits: e.limits(),
+		Notice: procedure.Announce(procedure.Notice{Server: e.URL, Topology: s.topology}, s.tasks, e.Rules, e.Clock.Now()),
+	}
+	if e.Rules.Precaution == procedure.PrecautionNone {
+		plan.Warnings = append(plan.Warnings, "no precaution is taken (OCTOPATCH_PRECAUTION=none): if patching breaks a node, only your own backup brings it back")
+	}
+	for _, t := range s.targets {
+		plan.Nodes = append(plan.Nodes, e.planNode(s, t))
+		if err := e.unfinished([]*target{t}); err != nil {
+			plan.Warnings = append(plan.Warnings, err.Error())
+		}
+		if t.report.Result == procedure.Failed {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+t.report.Reason)
+		}
+	}
+	return plan, e.result(ctx, s, false)
+}
+
+func (e *Engine) planNode(s *survey, t *target) procedure.PlanNode {
+	state, _ := procedure.FindNode(s.nodes, t.name)
+	must, humans := procedure.HoldsDrain(state, s.tasks, e.Rules)
+	n := procedure.PlanNode{
+		Node: t.name, Host: t.hostName, Windows: t.facts.Windows, Pending: t.facts.Pending, Services: t.services,
+		Holds: must, Humans: humans, Updates: t.staged.Taken(), Free: t.facts.FreeBytes,
+	}
+	for _, u := range t.staged.Updates {
+		if u.Skip != "" {
+			n.Skipped = append(n.Skipped, u)
+		}
+	}
+	if t.report.Result != procedure.Failed {
+		n.Reason = e.untouched(t)
+	}
+	return n
+}
+
+// limits names every limit of the run by the setting that changes it.
+func (e *Engine) limits() map[string]string {
+	r := e.Rules
+	from, to := r.Window(e.Clock.Now())
+	return map[string]string{
+		"OCTOPATCH_DRAIN_TIMEOUT":    r.DrainTimeout.String() + ", then " + r.OnDrainTimeout,
+		"OCTOPATCH_REBOOT_TIMEOUT":   r.RebootTimeout.String(),
+		"OCTOPATCH_STALL_TIMEOUT":    r.StallTimeout.String(),
+		"OCTOPATCH_MAX_ROUNDS":       fmt.Sprint(r.MaxRounds),
+		"OCTOPATCH_MAX_REBOOTS":      fmt.Sprint(r.MaxReboots),
+		"OCTOPATCH_MAX_FAILED_NODES": fmt.Sprint(r.MaxFailedNodes),
+		"OCTOPATCH_SOAK":             r.Soak.String(),
+		"OCTOPATCH_WINDOW":           to.Sub(from).String(),
+	}
+}
+
+// Status reads the journals of the listed nodes from their hosts; Octopus is asked only for the names when
+// OCTOPATCH_NODES is all. What cannot be read is an error beside what can.
+func (e *Engine) Status(ctx context.Context) ([]procedure.Journal, error) {
+	listed := e.Nodes
+	if e.All {
+		nodes, err := e.Cluster.Nodes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range nodes {
+			listed = append(listed, Listed{Name: n.Name})
+		}
+	}
+	var journals []procedure.Journal
+	var faults []error
+	for _, l := range listed {
+		t := newTarget(l.Name, l.Host)
+		err := e.openHost(t)
+		if err == nil {
+			err = e.probe(ctx, t)
+		}
+		if err != nil {
+			faults = append(faults, err)
+			if errors.Is(err, procedure.ErrDenied) {
+				break // the same password is not tried on the next host
+			}
+			continue
+		}
+		if t.facts.Journal != nil {
+			journals = append(journals, *t.facts.Journal)
+		}
+	}
+	return journals, errors.Join(faults...)
+}

@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// Preflight proves rights, reach, mapping and health, and changes nothing.
+func (e *Engine) Preflight(ctx context.Context) Result {
+	s, err := e.preflight(ctx)
+	if err != nil {
+		return e.refused(err)
+	}
+	return e.result(ctx, s, false)
+}
+
+func (e *Engine) preflight(ctx context.Context) (*survey, error) {
+	began := e.Clock.Now()
+	e.event(procedure.Event{Type: procedure.PhaseStarted, Phase: "preflight", Title: "Prove rights, reach, mapping and health before the first change"})
+	s, err := e.surveyOctopus(ctx)
+	if err == nil {
+		err = e.surveyHosts(ctx, s)
+	}
+	r := procedure.Result{Kind: procedure.Done}
+	if err != nil {
+		r = procedure.Fail(err)
+	} else {
+		r.Reason = fmt.Sprintf("Octopus %s, %s, %d nodes to patch", s.version, s.topology, len(s.targets))
+	}
+	e.event(procedure.Event{Type: procedure.PhaseEnded, Phase: "preflight", Result: r.Kind, Reason: r.Reason, Seconds: e.Clock.Since(began).Seconds()})
+	return s, err
+}
+
+// Stage searches and downloads while Octopus serves, and changes nothing else.
+func (e *Engine) Stage(ctx context.Context) Result {
+	s, err := e.preflight(ctx)
+	if err != nil {
+		return e.refused(err)
+	}
+	e.stage(ctx, s.targets, procedure.WorkDownload)
+	for _, t := range s.targets {
+		if t.report.Result == "" {
+			t.report.Result = procedure.Done
+		}
+	}
+	return e.result(ctx, s, false)
+}
+
+// RunAll runs the full procedure.
+func (e *Engine) RunAll(ctx context.Context) Result {
+	s, err := e.preflight(ctx)
+	if err == nil {
+		err = e.unfinished(s.targets)
+	}
+	if err != nil {
+		return e.refused(err)
+	}
+	if e.Resume != "" {
+		e.Run = e.Resume
+	}
+	up := watch(ctx, e.Clock, e.Server.Serving)
+	notice := e.announce(ctx, s)
+	e.stage(ctx, s.targets, procedure.WorkDownload)
+	stopped := e.nodes(ctx, s)
+	result := e.result(ctx, s, stopped)
+	result.Downtime, result.Notice = up.end(), notice
+	return result
+}
+
+// announce is the schedule phase, which is the cluster's.
+func (e *Engine) announce(ctx context.Context, s *survey) procedure.Notice {
+	notice := procedure.Notice{Server: e.URL, Topology: s.topology}
+	p, _ := procedure.Find(procedure.Schedule)
+	step := e.step(nil, s.topology, p.Name)
+	step.Notice = &notice
+	e.phase(ctx, p, nil, step)
+	return notice
+}
+
+// nodes takes the nodes in order; the next begins only when the last is proved healthy and the budget of
+// failed nodes is not used up. It reports whether a rule ended the run.
+func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
+	failed, reason := 0, ""
+	for _, t := range s.targets {
+		e.openBook(t, s.topology)
+		began := e.Clock.Now()
+		switch {
+		case ctx.Err() != nil:
+			e.skipNode(t, s.topology, errInterrupted.Error())
+		case reason != "":
+			e.skipNode(t, s.topology, "not reached: "+reason)
+		case t.report.Result == procedure.Failed: // its updates could not be searched
+			e.skipNode(t, s.topology, t.report.Reason)
+			t.report.Result = procedure.Failed
+		case e.untouched(t) != "":
+			e.skipNode(t, s.topology, e.untouched(t))
+		default:
+			e.oneNode(ctx, t, s.topology)
+		}
+		e.nodeEnded(t, began)
+		if t.report.Result == procedure.Failed || t.report.Result == procedure.Unknown {
+			failed++
+		}
+		if reason == "" {
+			reason, stopped = e.mayGoOn(t, failed, s)
+		}
+	}
+	return stopped
+}
+
+// mayGoOn says why no further node is begun, and whether that is a rule's doing.
+func (e *Engine) mayGoOn(t *target, failed int, s *survey) (reason string, stopped bool) {
+	switch {
+	case t.report.Result == procedure.Unknown:
+		return "the state of node " + t.name + " is unknown", false
+	case t.held:
+		return "node " + t.name + " is held out of service", false
+	case t.stopped:
+		return "a rule stopped the run at node " + t.name, true
+	case failed > e.Rules.MaxFailedNodes && t != s.targets[len(s.targets)-1]:
+		return fmt.Sprintf("%d nodes failed and OCTOPATCH_MAX_FAILED_NODES is %d", failed, e.Rules.MaxFailedNodes), true
+	}
+	return "", false
+}
+
+func (e *Engine) nodeEnded(t *target, began time.Time) {
+	ev := procedure.Event{Type: procedure.NodeEnded, Node: t.name, Result: t.report.Result, Reason: t.report.Reason, Next: t.report.Next}
+	if t.report.Result != procedure.Skipped {
+		ev.Seconds = e.Clock.Since(began).Seconds()
+	}
+	e.event(ev)
+}
+
+// skipNode reports a node that was not begun.
+func (e *Engine) skipNode(t *target, topology procedure.Topology, reason string) {
+	for _, p := range procedure.Phases() {
+		if !p.Cluster {
+			e.skip(p, t, e.step(t, topology, p.Name), reason)
+		}
+	}
+	t.report.Result, t.report.Reason = procedure.Skipped, reason
+}
+
+// result sums up the run.
+func (e *Engine) result(ctx context.Context, s *survey, stopped bool) Result {
+	r := Result{Exit: exit(ctx, s.targets, stopped), Run: e.Run, Topology: s.topology, Version: s.version}
+	var errs []error
+	for _, t := range s.targets {
+		r.Nodes = append(r.Nodes, t.report)
+		if t.report.Next != "" && r.Next == "" {
+			r.Next = t.report.Next
+		}
+		if k := t.report.Result; k == procedure.Failed || k == procedure.Unknown {
+			errs = append(errs, fmt.Errorf("node %s: %s", t.name, t.report.Reason))
+		}
+	}
+	r.Err = errors.Join(errs...)
+	return r
+}

@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// stageName is the phase of the log in which updates are searched and downloaded while Octopus serves.
+const stageName = "stage"
+
+// stage lets every host search, and in download mode fetch, its updates before anything is entered.
+func (e *Engine) stage(ctx context.Context, targets []*target, mode string) {
+	_ = e.each(targets, func(t *target) error {
+		began := e.Clock.Now()
+		e.event(procedure.Event{Type: procedure.PhaseStarted, Node: t.name, Phase: stageName, Title: "Scan for updates and download them while Octopus serves"})
+		result := e.scan(ctx, t, mode)
+		e.event(procedure.Event{Type: procedure.PhaseEnded, Node: t.name, Phase: stageName, Result: result.Kind, Reason: result.Reason, Seconds: e.Clock.Since(began).Seconds()})
+		return nil
+	})
+}
+
+func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Result {
+	order := procedure.WorkOrder{Job: fmt.Sprintf("%s-%s-%s", e.Run, mode, t.name), Mode: mode, Filter: e.Rules.Filter, Keep: t.facts.Journal != nil, Stall: e.Rules.StallTimeout}
+	result, err := t.host.Work(ctx, procedure.Change{}, order, func(p procedure.WorkProgress) {
+		e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: stageName, Message: strings.TrimSpace(p.Stage + " " + p.Title), Percent: p.Percent})
+	})
+	if err == nil && (result.Code != "" || result.Problem != "") {
+		err = &procedure.Fault{Subject: "node " + t.name, Problem: strings.TrimSpace(result.Problem + " " + result.Code), Remedy: result.Next}
+	}
+	if err != nil {
+		r := classify(err)
+		t.report.Result, t.report.Reason = procedure.Failed, "updates cannot be searched or downloaded: "+err.Error()
+		return r
+	}
+	t.staged = result
+	t.report.Add(result)
+	taken := result.Taken()
+	var size int64
+	for _, u := range taken {
+		size += u.Bytes
+	}
+	return procedure.Result{Kind: procedure.Done, Reason: fmt.Sprintf("%d updates to install (%d MB), %d left out", len(taken), size>>20, len(result.Updates)-len(taken))}
+}
+
+// untouched says why a run would not touch the node; "" means it would.
+func (e *Engine) untouched(t *target) string {
+	switch {
+	case t.facts.Journal != nil, e.Rules.Reboot == procedure.RebootAlways, len(t.facts.Pending) > 0, len(t.staged.Taken()) > 0:
+		return ""
+	}
+	return "nothing to install"
+}

@@ -1,0 +1,77 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+func TestKeepReplacesTheCopyOfANode(t *testing.T) {
+	t.Parallel()
+	store := Store{Dir: filepath.Join(t.TempDir(), "state")}
+	for counter := range int64(3) {
+		if err := store.Keep(procedure.Journal{Run: "r1", Node: `OCTO/..\1`, Counter: counter}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(store.Dir, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got files %v, %v; want one", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got procedure.Journal
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := (procedure.Journal{Run: "r1", Node: `OCTO/..\1`, Counter: 2}); !cmp.Equal(got, want) {
+		t.Errorf("copy differs (+got, -want):\n%s", cmp.Diff(want, got))
+	}
+}
+
+func TestKeepSaysWhichVariableToMend(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Store{Dir: file}.Keep(procedure.Journal{Run: "r1"})
+	var fault *procedure.Fault
+	if !errors.As(err, &fault) || fault.Subject != "OCTOPATCH_STATE_DIR" {
+		t.Errorf("got %v, want a fault of OCTOPATCH_STATE_DIR", err)
+	}
+}
+
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		want string
+	}{
+		{"github", map[string]string{"GITHUB_REPOSITORY": "ops/patch", "GITHUB_RUN_ID": "7", "GITHUB_JOB": "night"}, "ops/patch/7/night"},
+		{"linux", map[string]string{"USER": "ann"}, "ann@jump"},
+		{"windows", map[string]string{"USERNAME": "ann"}, "ann@jump"},
+		{"nobody", nil, "somebody@jump"},
+	} {
+		if got := Owner(func(k string) string { return c.env[k] }, "jump"); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNewRunSortsByTime(t *testing.T) {
+	t.Parallel()
+	a, b := NewRun(time.Unix(1000, 0)), NewRun(time.Unix(2000, 0))
+	if a >= b || a == NewRun(time.Unix(1000, 0)) && a == NewRun(time.Unix(1000, 0)) {
+		t.Errorf("got %q and %q", a, b)
+	}
+}

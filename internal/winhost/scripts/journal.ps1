@@ -1,0 +1,62 @@
+# The journal of an unfinished run: run.json in the folder.
+
+$JournalPath = Join-Path $FolderPath 'run.json'
+
+# Read-Journal is the journal, or $null when there is none. One that cannot be understood ends the script:
+# nobody may write over the only truth about an unfinished run.
+function Read-Journal {
+    if (-not (Test-Path -LiteralPath $JournalPath)) { return $null }
+    $journal = $null
+    try { $journal = ConvertFrom-Json -InputObject (Read-TextFile $JournalPath) }
+    catch { Stop-WithError -Kind 'journal' -Message ('{0} cannot be read: {1}' -f $JournalPath, (Get-RootError $_).Message) }
+    if ($journal -isnot [System.Management.Automation.PSCustomObject] -or (Read-Property $journal 'format') -ne 1) {
+        Stop-WithError -Kind 'journal' -Message ('{0} is not a journal of format 1' -f $JournalPath)
+    }
+    if (-not (Read-Property $journal 'run' '')) {
+        Stop-WithError -Kind 'journal' -Message ('{0} names no run' -f $JournalPath)
+    }
+    return $journal
+}
+
+function Write-Journal([object]$Journal) {
+    Write-TextFile -Path $JournalPath -Text (ConvertTo-Line $Journal)
+}
+
+# Merge-Property copies the fields of one object into another and keeps the fields that it does not know.
+function Merge-Property([object]$Into, [object]$From) {
+    foreach ($field in @($From.PSObject.Properties)) { Set-Property $Into $field.Name $field.Value }
+}
+
+# Test-Change ends the script when the change does not belong to the journal. The counter only grows; an
+# equal one is the same change asked for again after its reply was lost.
+function Test-Change([object]$Journal, [object]$Change) {
+    if (-not (Read-Property $Change 'run' '')) { Stop-WithError -Kind 'journal' -Message 'a change without a run id' }
+    if ($null -eq $Journal) { return }
+    if ([string]$Journal.run -cne [string]$Change.run) {
+        Stop-WithError -Kind 'journal' -Message ('{0} belongs to run {1}' -f $JournalPath, $Journal.run)
+    }
+    if ([int64]$Change.counter -lt [int64](Read-Property $Journal 'counter' 0)) {
+        Stop-WithError -Kind 'journal' -Message ('the journal is at {0}, the change at {1}: another process has gone on with this run' -f $Journal.counter, $Change.counter)
+    }
+}
+
+# Update-Journal writes the change into run.json before the script does what the change announces.
+# $HostPrior is the host as it was; it stays out when the journal has one already.
+function Update-Journal([object]$Change, [object]$HostPrior = $null) {
+    Open-Folder
+    $journal = Read-Journal
+    Test-Change $journal $Change
+    if ($null -eq $journal) { $journal = [pscustomobject][ordered]@{ format = 1 } }
+    foreach ($name in 'run', 'counter', 'node', 'owner') { Set-Property $journal $name $Change.$name }
+    Set-Property $journal 'updated' $Change.at
+    if ($null -ne (Read-Property $Change 'intent')) { Set-Property $journal 'intent' $Change.intent }
+    foreach ($part in 'phases', 'octopus') {
+        $new = Read-Property $Change $part
+        if ($null -eq $new) { continue }
+        $old = Read-Property $journal $part
+        if ($null -eq $old) { Set-Property $journal $part $new } else { Merge-Property $old $new }
+    }
+    if ($null -ne $HostPrior) { Set-Property $journal 'host' $HostPrior }
+    Write-Journal $journal
+    return $journal
+}

@@ -1,0 +1,74 @@
+# Waiting for services with a deadline of our own: Stop-Service and Start-Service may wait for ever.
+
+# Wait-Service is true once the service has the state, false when the deadline came first.
+function Wait-Service([object]$Controller, [string]$State, [DateTime]$Deadline) {
+    while ($true) {
+        $Controller.Refresh()
+        if ([string]$Controller.Status -eq $State) { return $true }
+        if ((Get-Date) -ge $Deadline) { return $false }
+        Start-Sleep -Milliseconds 500
+    }
+}
+
+# Stop-OneService asks until the service takes it: one that is just starting refuses the control.
+function Stop-OneService([object]$Controller, [int]$Seconds) {
+    $deadline = (Get-Date).AddSeconds($Seconds)
+    while ($true) {
+        $Controller.Refresh()
+        $state = [string]$Controller.Status
+        if ($state -eq 'Stopped') { return }
+        if ((Get-Date) -ge $deadline) {
+            Stop-WithError -Kind 'service' -Message ('service {0} is {1} after {2} s instead of Stopped' -f $Controller.Name, $state, $Seconds)
+        }
+        if ($state -eq 'Running' -or $state -eq 'Paused') {
+            $refused = $null
+            try { $Controller.Stop() } catch { $refused = $_ }
+            $Controller.Refresh()
+            # It may have begun to stop in between, which is what was asked for.
+            if ($null -ne $refused -and [string]$Controller.Status -eq $state -and (Get-Date).AddSeconds(1) -ge $deadline) { throw $refused }
+        }
+        Start-Sleep -Milliseconds 500
+    }
+}
+
+# Start-OneService starts the service, again if it falls back: Octopus Server ends when its database is not
+# up yet. The answer is empty, or says why the service does not run.
+function Start-OneService([object]$Controller, [int]$Seconds) {
+    $deadline = (Get-Date).AddSeconds($Seconds)
+    $refused = ''
+    while ($true) {
+        $Controller.Refresh()
+        $state = [string]$Controller.Status
+        if ($state -eq 'Running') { return '' }
+        if ((Get-Date) -ge $deadline) {
+            return ('service {0} is {1} after {2} s instead of Running {3}' -f $Controller.Name, $state, $Seconds, $refused).Trim()
+        }
+        if ($state -eq 'Paused') { $Controller.Continue() }
+        if ($state -eq 'Stopped') {
+            try { $Controller.Start() } catch {
+                $refused = Get-ErrorText $_
+                Start-Sleep -Seconds 5
+            }
+        }
+        Start-Sleep -Milliseconds 500
+    }
+}
+
+# Set-StartType sets what Windows should do with the service at boot. 5.1's Set-Service knows no delayed
+# start, and a change of type forgets it.
+function Set-StartType([object]$Controller, [string]$Start, [bool]$Delayed) {
+    if ($Start -eq 'Auto' -and $Delayed) {
+        & sc.exe config $Controller.Name start= delayed-auto | Out-Null
+        if ($LASTEXITCODE -ne 0) { Stop-WithError -Kind 'service' -Message ('sc.exe config {0} start= delayed-auto ended with {1}' -f $Controller.Name, $LASTEXITCODE) }
+        return
+    }
+    $types = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }
+    if (-not $types.ContainsKey($Start)) { Stop-WithError -Kind 'service' -Message ('service {0} has the start type {1}, which is not ours to set' -f $Controller.Name, $Start) }
+    Set-Service -InputObject $Controller -StartupType $types[$Start]
+}
+
+# Test-StartType is true when the service has that start type. Delayed counts for automatic start only.
+function Test-StartType([object]$Full, [string]$Start, [bool]$Delayed) {
+    if ([string]$Full.StartMode -ne $Start) { return $false }
+    return $Start -ne 'Auto' -or [bool](Read-Property $Full 'DelayedAutoStart' $false) -eq $Delayed
+}

@@ -109,14 +109,16 @@ func TestChanges(t *testing.T) {
 				}
 				err := change.do(t.Context(), serve(t, w, speed))
 				checkFault(t, err, tc.want, tc.plain)
-				if got := change.applied(w); got != tc.applied {
-					t.Errorf("applied: %t, want %t", got, tc.applied)
-				}
+				w.with(func(w *world) {
+					if got := change.applied(w); got != tc.applied {
+						t.Errorf("applied: %t, want %t", got, tc.applied)
+					}
+					if w.taskCap != 5 {
+						t.Errorf("the task cap became %d", w.taskCap)
+					}
+				})
 				if sent := w.count("PUT") + w.count("POST"); sent != 1 && !strings.HasPrefix(name, "429") {
 					t.Errorf("sent %d times", sent)
-				}
-				if w.taskCap != 5 {
-					t.Errorf("the task cap became %d", w.taskCap)
 				}
 			})
 		}
@@ -189,16 +191,16 @@ func TestChangeOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestUnansweredWorld: an answer of 200 that shows the world unchanged is no success.
-func TestUnansweredWorld(t *testing.T) {
+// TestSuccessThatIsNone: an answer of 200 that shows the world unchanged is no success.
+func TestSuccessThatIsNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	c := serve(t, w, 20)
 	w.before = only(func(out http.ResponseWriter, r *http.Request) bool {
 		r.Method = http.MethodGet // like a proxy that turns a PUT into a GET
 		status, text := w.act(r, nil)
 		return answering(status, "application/json", text)(out, r)
 	})
+	c := serve(t, w, 20)
 	checkFault(t, c.SetDrain(t.Context(), "WEB 1", true), procedure.ErrUnreadable, false)
 	checkFault(t, c.SetMaintenanceMode(t.Context(), true), procedure.ErrUnreadable, false)
 }
@@ -206,11 +208,11 @@ func TestUnansweredWorld(t *testing.T) {
 func TestChangeGivenUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	w.after = only(hang)
-	c := serve(t, w, 1)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	signal := errors.New("interrupted")
 	w.before = only(func(http.ResponseWriter, *http.Request) bool { cancel(signal); return false })
+	w.after = only(hang)
+	c := serve(t, w, 1)
 	err := c.SetMaintenanceMode(ctx, true)
 	checkFault(t, err, procedure.ErrNoReply, false)
 	if !errors.Is(err, signal) {

@@ -73,7 +73,7 @@ func TestPing(t *testing.T) {
 	w := newWorld()
 	c := serve(t, w, 20)
 	for _, drained := range []bool{false, true} {
-		w.drained = drained
+		w.with(func(w *world) { w.drained = drained })
 		want := procedure.NodePing{Status: 200, Name: "WEB 1", Version: "2026.3.1"}
 		if drained {
 			want.Status = 418

@@ -34,16 +34,12 @@ type world struct {
 	tasks       []task // newest first
 	requests    []string
 	headers     []http.Header
-	bodies      []string
 	writes      int
 
 	// before may answer instead of the world, or break the connection; it reports whether it did.
 	before func(w http.ResponseWriter, r *http.Request) bool
 	// after may do the same once the world has done what was asked.
 	after func(w http.ResponseWriter, r *http.Request) bool
-	// afterPage runs after each page of tasks.
-	afterPage func(w *world)
-	pageMost  int // 0: as many as were asked for
 }
 
 func newWorld() *world { return &world{taskCap: 5} }
@@ -53,13 +49,13 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	w.requests = append(w.requests, r.Method+" "+r.URL.Path)
 	w.headers = append(w.headers, r.Header.Clone())
-	w.bodies = append(w.bodies, string(body))
+	before, after := w.before, w.after
 	w.mu.Unlock()
-	if w.before != nil && w.before(out, r) {
+	if before != nil && before(out, r) {
 		return
 	}
 	status, text := w.act(r, body)
-	if w.after != nil && w.after(out, r) {
+	if after != nil && after(out, r) {
 		return
 	}
 	reply(out, status, "application/json; charset=utf-8", text)
@@ -156,9 +152,6 @@ func (w *world) tasksJSON(r *http.Request) string {
 	}
 	skip, _ := strconv.Atoi(q.Get("skip"))
 	take, _ := strconv.Atoi(q.Get("take"))
-	if w.pageMost > 0 {
-		take = min(take, w.pageMost)
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"ItemType":"Task","TotalResults":%d,"ItemsPerPage":%d,"Items":[`, len(w.tasks), take)
 	for i, t := range w.tasks[min(skip, len(w.tasks)):min(skip+take, len(w.tasks))] {
@@ -168,14 +161,18 @@ func (w *world) tasksJSON(r *http.Request) string {
 		b.WriteString(t.json())
 	}
 	b.WriteString(`]}`)
-	if w.afterPage != nil {
-		w.afterPage(w)
-	}
 	return b.String()
 }
 
 func (t task) json() string {
 	return fmt.Sprintf(`{"Id":%q,"SpaceId":null,"Name":"Deploy","Description":"Deploy Shop","State":%q,"ServerNode":%q,"QueueTime":"2026-12-13T01:00:00.000+00:00","QueueTimeExpiry":null,"StartTime":null,"HasPendingInterruptions":true,"IsCompleted":false,"Links":{}}`, t.ID, t.State, t.Node)
+}
+
+// with looks at the world, or changes it, between two requests.
+func (w *world) with(f func(*world)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(w)
 }
 
 // seen lists the requests so far.

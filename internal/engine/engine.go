@@ -64,6 +64,7 @@ type target struct {
 	report   *procedure.NodeReport
 	began    bool // something was or may have been changed
 	held     bool // stays out of service, because its health is not proved
+	current  bool // there was nothing to install, so it is as the run wants it
 	stopped  bool // a rule ended it before its service was stopped
 }
 

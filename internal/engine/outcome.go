@@ -33,7 +33,7 @@ func exit(ctx context.Context, targets []*target, stoppedByRule bool) int {
 			held++
 		case t.report.Result == procedure.Failed && !t.stopped:
 			failed++
-		case t.report.Result == procedure.Done || t.report.Result == procedure.Skipped && !stoppedByRule:
+		case t.report.Result == procedure.Done || t.current:
 			done++
 		}
 	}

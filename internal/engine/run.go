@@ -98,6 +98,7 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 			t.report.Result = procedure.Failed
 		case e.untouched(t) != "":
 			e.skipNode(t, s.topology, e.untouched(t))
+			t.current = true
 		default:
 			e.oneNode(ctx, t, s.topology)
 		}

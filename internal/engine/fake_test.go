@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/clock"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// world is an in-process Octopus cluster with its Windows hosts. Every write goes through write, where a test
+// can let it fail unapplied or applied.
+type world struct {
+	mu          sync.Mutex
+	nodes       []*fakeNode
+	maintenance bool
+	tasks       []procedure.Task
+	admin       bool
+	writes      []string
+	inject      func(n int, what string) (mode string) // "", "unapplied", "lost"
+	down        bool                                   // Octopus itself answers nothing
+	html        bool                                   // Octopus answers with something else
+}
+
+type fakeNode struct {
+	w             *world
+	state         procedure.NodeState
+	service       procedure.Service
+	watchdog      bool
+	journal       *procedure.Journal
+	boot          int
+	ubr           int
+	queue         [][]procedure.Update // updates by round
+	fails         string               // KB that fails
+	loops         string               // KB that is offered again
+	pending       []string
+	hostDown      bool
+	neverBack     bool
+	neverRuns     bool
+	version       string
+	rebootIgnored int
+	started       time.Time
+}
+
+func newWorld(names ...string) *world {
+	w := &world{admin: true}
+	for i, name := range names {
+		n := &fakeNode{w: w, boot: 1, ubr: 100, watchdog: true, version: "2026.3.1",
+			state:   procedure.NodeState{ID: "OctopusServerNodes-" + name, Name: name, TaskCap: 5 + i, Version: "2026.3.1"},
+			service: procedure.Service{Name: "OctopusDeploy", State: "Running", Start: "Auto", Delayed: true},
+			queue: [][]procedure.Update{
+				{{ID: "u1", Title: "Cumulative Update", KBs: []string{"5000001"}, Bytes: 1 << 30}, {ID: "u2", Title: "Driver", Skip: "a driver"}},
+				{{ID: "u3", Title: ".NET", KBs: []string{"5000002"}, Bytes: 1 << 20}},
+			}}
+		w.nodes = append(w.nodes, n)
+	}
+	return w
+}
+
+// write logs a write and decides its fate: apply says whether to change the world, err what the caller hears.
+func (w *world) write(what string) (apply bool, err error) {
+	w.writes = append(w.writes, what)
+	mode := ""
+	if w.inject != nil {
+		mode = w.inject(len(w.writes), what)
+	}
+	switch mode {
+	case "unapplied":
+		return false, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
+	case "lost":
+		return true, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
+	}
+	return true, nil
+}
+
+func (w *world) node(name string) *fakeNode {
+	i := slices.IndexFunc(w.nodes, func(n *fakeNode) bool { return n.state.Name == name })
+	return w.nodes[i]
+}
+
+func (w *world) readable() error {
+	if w.html {
+		return &procedure.Fault{Kind: procedure.ErrUnreadable, Problem: "an HTML page"}
+	}
+	if w.down {
+		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "connection refused"}
+	}
+	return nil
+}
+
+func (w *world) locked() func() { w.mu.Lock(); return w.mu.Unlock }
+
+func (w *world) Nodes(context.Context) ([]procedure.NodeState, error) {
+	defer w.locked()()
+	var list []procedure.NodeState
+	for _, n := range w.nodes {
+		s := n.state
+		s.Offline = s.Offline || n.service.State != "Running"
+		s.LastSeen = time.Now()
+		s.Version = n.version
+		for _, t := range w.tasks {
+			if t.Active() && t.On(s) {
+				s.Running++
+			}
+		}
+		list = append(list, s)
+	}
+	return list, w.readable()
+}
+
+func (w *world) SetDrain(_ context.Context, node string, on bool) error {
+	defer w.locked()()
+	if err := w.readable(); err != nil {
+		return err
+	}
+	apply, err := w.write(fmt.Sprintf("octopus drain %t %s", on, node))
+	if apply {
+		w.node(node).state.Drained = on
+	}
+	return err
+}
+
+func (w *world) MaintenanceMode(context.Context) (bool, error) {
+	defer w.locked()()
+	return w.maintenance, w.readable()
+}
+
+func (w *world) SetMaintenanceMode(_ context.Context, on bool) error {
+	defer w.locked()()
+	if err := w.readable(); err != nil {
+		return err
+	}
+	apply, err := w.write(fmt.Sprintf("octopus maintenance %t", on))
+	if apply {
+		w.maintenance = on
+	}
+	return err
+}
+
+func (w *world) Tasks(context.Context) ([]procedure.Task, error) {
+	defer w.locked()()
+	return slices.Clone(w.tasks), w.readable()
+}
+
+func (w *world) CancelTask(_ context.Context, id string) error {
+	defer w.locked()()
+	apply, err := w.write("octopus cancel " + id)
+	if apply {
+		w.tasks = slices.DeleteFunc(w.tasks, func(t procedure.Task) bool { return t.ID == id })
+	}
+	return err
+}
+
+func (w *world) Info(context.Context) (procedure.ServerInfo, error) {
+	defer w.locked()()
+	return procedure.ServerInfo{Version: "2026.3.1", InstallationID: "i", Maintenance: w.maintenance}, w.readable()
+}
+
+func (w *world) CurrentUser(context.Context) (procedure.User, error) {
+	defer w.locked()()
+	return procedure.User{Name: "patcher", AdministerSystem: w.admin}, w.readable()
+}
+
+func (w *world) Ping(_ context.Context, node string) (procedure.NodePing, error) {
+	defer w.locked()()
+	n := w.node(node)
+	if n.hostDown || n.service.State != "Running" {
+		return procedure.NodePing{}, &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "connection refused"}
+	}
+	status := 200
+	if n.state.Drained {
+		status = 418
+	}
+	return procedure.NodePing{Status: status, Name: node}, nil
+}
+
+func (w *world) Serving(context.Context) error {
+	defer w.locked()()
+	for _, n := range w.nodes {
+		if !n.hostDown && n.service.State == "Running" && !n.state.Drained {
+			return nil
+		}
+	}
+	return errors.New("HTTP 503")
+}
+
+// snapshot is what must be as before when a run has ended.
+func (w *world) snapshot() string {
+	defer w.locked()()
+	text := fmt.Sprintf("maintenance %t\n", w.maintenance)
+	for _, n := range w.nodes {
+		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
+			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil)
+	}
+	return text
+}
+
+// recorder collects events.
+type recorder struct {
+	mu     sync.Mutex
+	events []procedure.Event
+}
+
+func (r *recorder) Event(e procedure.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (w *world) engine() (*Engine, *recorder) {
+	r := &recorder{}
+	return &Engine{
+		Run: "run1", Owner: "ann@jump", URL: "http://octopus", Clock: clock.Clock{}, Sink: r, Cluster: w, Server: w, All: true, Topology: "auto",
+		Near: func(string) procedure.Cluster { return w },
+		Open: func(node, _ string) (procedure.Host, error) { return fakeHost{w.node(node)}, nil },
+		Guard: func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error {
+			return nil
+		},
+		Rules: procedure.Rules{DrainTimeout: time.Hour, OnDrainTimeout: "abort", Interruptions: "fail", Reboot: "if-required", MaxRounds: 5, MaxReboots: 5,
+			RebootTimeout: 90 * time.Minute, StallTimeout: 30 * time.Minute, Precaution: "none", Soak: 2 * time.Minute},
+	}, r
+}

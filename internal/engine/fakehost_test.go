@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// fakeHost is the Windows machine of a fakeNode.
+type fakeHost struct{ n *fakeNode }
+
+func (h fakeHost) up() error {
+	if h.n.hostDown {
+		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "no route to host"}
+	}
+	return nil
+}
+
+func (h fakeHost) windows() procedure.Windows {
+	return procedure.Windows{Boot: fmt.Sprint(h.n.boot), Build: "20348", UBR: h.n.ubr}
+}
+
+func (h fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
+	defer h.n.w.locked()()
+	n := h.n
+	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent",
+		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name}}}
+	if n.journal != nil {
+		j := *n.journal
+		f.Folder, f.Journal = "ours", &j
+	}
+	return f, h.up()
+}
+
+func (h fakeHost) Health(context.Context, []string, []string) (procedure.HostHealth, error) {
+	defer h.n.w.locked()()
+	return procedure.HostHealth{Windows: h.windows(), BootTime: h.n.started, Services: []procedure.Service{h.n.service}, Pending: h.n.pending}, h.up()
+}
+
+// merge is what run.json becomes.
+func (h fakeHost) merge(c procedure.Change) {
+	j := procedure.Journal{Format: 1, Run: c.Run, Node: c.Node, Owner: c.Owner, Topology: c.Topology}
+	if h.n.journal != nil {
+		j = *h.n.journal
+	}
+	j.Counter, j.Intent, j.Phases = c.Counter, c.Intent, maps.Clone(c.Phases)
+	if c.Octopus != nil {
+		j.Octopus = *c.Octopus
+	}
+	h.n.journal = &j
+}
+
+// change makes one journalled change.
+func (h fakeHost) change(what string, c procedure.Change, do func()) (procedure.Journal, error) {
+	if err := h.up(); err != nil {
+		return procedure.Journal{}, err
+	}
+	apply, err := h.n.w.write("host " + what + " " + h.n.state.Name)
+	if apply {
+		h.merge(c)
+		do()
+	}
+	if err != nil {
+		return procedure.Journal{}, err
+	}
+	return *h.n.journal, nil
+}
+
+func (h fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Journal, error) {
+	defer h.n.w.locked()()
+	return h.change("record", c, func() {})
+}
+
+func (h fakeHost) Clear(_ context.Context, run string) error {
+	defer h.n.w.locked()()
+	if err := h.up(); err != nil {
+		return err
+	}
+	apply, err := h.n.w.write("host clear " + h.n.state.Name)
+	if apply && (h.n.journal == nil || h.n.journal.Run == run) {
+		h.n.journal = nil
+	}
+	return err
+}
+
+func (h fakeHost) Stop(_ context.Context, c procedure.Change, _ procedure.StopOrder) (procedure.Journal, error) {
+	defer h.n.w.locked()()
+	return h.change("stop", c, func() {
+		if h.n.journal.Host == nil {
+			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}}}
+		}
+		h.n.service.State, h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Stopped", "Manual", false, false
+	})
+}
+
+func (h fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.StartOrder) (procedure.Journal, error) {
+	defer h.n.w.locked()()
+	j, err := h.change("start", c, func() {
+		prior := h.n.journal.Host
+		h.n.service, h.n.watchdog = prior.Services[0], prior.Watchdogs[0].Enabled
+		restored := *prior
+		restored.Restored = true
+		h.n.journal.Host = &restored
+		if h.n.neverRuns {
+			h.n.service.State = "Stopped"
+		}
+	})
+	if err == nil && h.n.neverRuns {
+		err = &procedure.Fault{Subject: h.n.state.Name, Problem: "the service does not reach Running", Remedy: "look at its log"}
+	}
+	return j, err
+}
+
+func (h fakeHost) Undrain(_ context.Context, c procedure.Change, _ string) error {
+	defer h.n.w.locked()()
+	_, err := h.change("undrain", c, func() { h.n.state.Drained = false })
+	return err
+}
+
+func (h fakeHost) Work(_ context.Context, c procedure.Change, order procedure.WorkOrder, _ func(procedure.WorkProgress)) (procedure.WorkResult, error) {
+	defer h.n.w.locked()()
+	n := h.n
+	if err := h.up(); err != nil {
+		return procedure.WorkResult{}, err
+	}
+	r := procedure.WorkResult{Job: order.Job}
+	if len(n.queue) > 0 {
+		r.Updates = n.queue[0]
+	}
+	if order.Mode != procedure.WorkInstall {
+		return r, nil
+	}
+	n.w.writes = append(n.w.writes, "host install "+n.state.Name)
+	h.merge(c)
+	for _, u := range r.Taken() {
+		kb := u.KBs[0]
+		o := procedure.UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "succeeded", Succeeded: true, Reboot: true}
+		if kb == n.fails {
+			o.Succeeded, o.Result, o.Code, o.Words = false, "failed", "0x80070643", "the installer failed"
+		} else {
+			n.pending = []string{"Windows Update"}
+		}
+		r.Outcomes = append(r.Outcomes, o)
+	}
+	r.Reboot = len(n.pending) > 0
+	return r, nil
+}
+
+func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
+	defer h.n.w.locked()()
+	_, err := h.change("reboot", c, func() {
+		n := h.n
+		if n.rebootIgnored > 0 {
+			n.rebootIgnored--
+			return
+		}
+		n.hostDown = true
+		if n.service.Start == "Auto" {
+			n.service.State = "Running"
+		}
+		if n.neverBack {
+			return
+		}
+		time.AfterFunc(4*time.Minute, func() {
+			defer n.w.locked()()
+			n.hostDown, n.pending, n.started = false, nil, time.Now()
+			n.boot++
+			if len(n.queue) > 0 && n.queue[0][0].KBs[0] != n.loops && n.queue[0][0].KBs[0] != n.fails {
+				n.queue = n.queue[1:]
+				n.ubr++
+			}
+		})
+	})
+	return err
+}
+
+func (h fakeHost) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
+	deadline := time.Now().Add(want.Limit)
+	for time.Now().Before(deadline) {
+		unlock := h.n.w.locked()
+		err, w := h.up(), h.windows()
+		unlock()
+		if err == nil && w.Boot != want.BootBefore {
+			return w, nil
+		}
+		waiting("the host to come back")
+		select {
+		case <-ctx.Done():
+			return procedure.Windows{}, ctx.Err()
+		case <-time.After(10 * time.Second):
+		}
+	}
+	unlock := h.n.w.locked()
+	defer unlock()
+	if err := h.up(); err != nil {
+		return procedure.Windows{}, err
+	}
+	return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrTimeout, Problem: "still the same boot"}
+}

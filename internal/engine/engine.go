@@ -55,7 +55,6 @@ type target struct {
 	name     string
 	hostName string
 	host     procedure.Host
-	state    procedure.NodeState
 	facts    procedure.HostFacts
 	instance procedure.Instance
 	services []string

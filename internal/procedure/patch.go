@@ -56,7 +56,6 @@ type rounds struct {
 	reboots   int
 	installed []string // update ids that Windows reported as installed in an earlier round
 	failed    []UpdateOutcome
-	rebooted  bool // after the last installation
 }
 
 func (r *rounds) run(ctx context.Context) error {
@@ -107,7 +106,7 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		r.fail(UpdateOutcome{Title: "Windows Update", Code: result.Code, Words: result.Problem, Next: result.Next})
 	}
 	progress := r.judge(result)
-	if !result.Reboot && !(progress && r.Rules.Reboot == RebootAlways && !r.rebooted) {
+	if !result.Reboot {
 		return progress, nil
 	}
 	if r.Rules.Reboot == RebootNever {
@@ -215,7 +214,7 @@ func (r *rounds) reboot(ctx context.Context) error {
 			r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: limit.Seconds()})
 		})
 		if readyErr == nil {
-			r.Report.After, r.Report.Timeline.Back, r.Report.Reboots, r.rebooted = now, r.Clock.Now(), r.reboots, true
+			r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
 			return nil
 		}
 		if err == nil || try == 2 || !errors.Is(readyErr, ErrTimeout) {

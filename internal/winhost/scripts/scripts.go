@@ -40,8 +40,8 @@ const Bootstrap = `$ErrorActionPreference = 'Stop'; $ProgressPreference = 'Silen
 	`if ($mode -ne 'FullLanguage') { ('{~nonce~:~' + $nonce + '~,~error~:{~kind~:~language~,~message~:~' + $mode + '~}}') -replace '~', ([char]34); exit 1 }; ` +
 	`$text = @('', ''); $part = 0; foreach ($line in $lines[1..($lines.Count - 1)]) { if ($line -eq '.') { $part++ } else { $text[$part] += $line } }; ` +
 	`if ($part -ne 2) { throw 'stdin ended too early' }; ` +
-	`$script, $request = $text | ForEach-Object { [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($_)) }; ` +
-	`& ([ScriptBlock]::Create($script)) $nonce $request`
+	`$code, $request = $text | ForEach-Object { [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($_)) }; ` +
+	`& ([ScriptBlock]::Create($code)) $nonce $request`
 
 // CommandLine starts a script on a host; what it is to do comes on stdin.
 const CommandLine = `powershell.exe -NoProfile -NonInteractive -Command "` + Bootstrap + `"`

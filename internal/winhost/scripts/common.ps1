@@ -49,12 +49,20 @@ function Get-RootError([System.Management.Automation.ErrorRecord]$Record) {
     return $inner
 }
 
+# Test-OwnError is true for what a script threw itself: it has words, but no code and no interesting line.
+function Test-OwnError([System.Management.Automation.ErrorRecord]$Record) {
+    return $Record.Exception -is [System.Management.Automation.RuntimeException] -and $Record.Exception.WasThrownFromThrowStatement
+}
+
 function Get-ErrorCode([System.Management.Automation.ErrorRecord]$Record) {
+    if (Test-OwnError $Record) { return '' }
     return '0x{0:X8}' -f (Get-RootError $Record).HResult
 }
 
 function Get-ErrorText([System.Management.Automation.ErrorRecord]$Record) {
-    return '{0} (line {1})' -f (Get-RootError $Record).Message, $Record.InvocationInfo.ScriptLineNumber
+    $text = (Get-RootError $Record).Message
+    if (Test-OwnError $Record) { return $text }
+    return '{0} (line {1})' -f $text, $Record.InvocationInfo.ScriptLineNumber
 }
 
 # Read-Property reads a property that may be absent.

@@ -27,7 +27,7 @@ func Parse(text string) (Clock, error) {
 		return Clock{}, fmt.Errorf("%q is not <epoch>,<speed>", text)
 	}
 	epoch, err := strconv.ParseFloat(strings.TrimSpace(epochText), 64)
-	if err != nil || epoch <= 0 || epoch > 1<<40 {
+	if err != nil || !(epoch > 0 && epoch < 1<<40) {
 		return Clock{}, fmt.Errorf("epoch %q is not a time in Unix seconds", epochText)
 	}
 	speed, err := strconv.ParseFloat(strings.TrimSpace(speedText), 64)

@@ -2,7 +2,10 @@
 // gets "[redacted]". Everything may import it; it imports the standard library only.
 package secret
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+)
 
 const redacted = "[redacted]"
 
@@ -26,8 +29,8 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString keeps %#v from showing the value.
-func (s Secret) GoString() string { return s.String() }
+// Format keeps every verb from showing the value, also those that look into structs.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
 // LogValue keeps structured logs from showing the value.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -9,14 +9,24 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 )
 
-// after names the phase that must have ended well on the node before another may run alone.
-var after = map[string]string{
-	procedure.Wait:       procedure.Enter,
-	procedure.Stop:       procedure.Wait,
-	procedure.Precaution: procedure.Stop,
-	procedure.Patch:      procedure.Stop,
-	procedure.Start:      procedure.Stop,
-	procedure.Exit:       procedure.Enter,
+// order is the document's order between processes: what must be true of the journal before a phase may run
+// alone, and the phase that makes it so. A phase that only puts back what was changed asks for no more than
+// that something was.
+var order = map[string]struct {
+	ready func(procedure.Journal) bool
+	first string
+}{
+	procedure.Wait:       {func(j procedure.Journal) bool { return j.Octopus.EnteredAt != 0 }, procedure.Enter},
+	procedure.Stop:       {func(j procedure.Journal) bool { return ended(j, procedure.Wait) }, procedure.Wait},
+	procedure.Precaution: {func(j procedure.Journal) bool { return ended(j, procedure.Stop) }, procedure.Stop},
+	procedure.Patch:      {func(j procedure.Journal) bool { return ended(j, procedure.Stop) }, procedure.Stop},
+	procedure.Start:      {func(j procedure.Journal) bool { return j.Host != nil }, procedure.Stop},
+	procedure.Exit:       {func(j procedure.Journal) bool { return j.Host == nil || ended(j, procedure.Start) }, procedure.Start},
+}
+
+func ended(j procedure.Journal, phase string) bool {
+	k := j.Phases[phase].Result
+	return k == procedure.Done || k == procedure.Skipped
 }
 
 // Alone runs one phase on one node, from what the journal on its host says. Octopus is not asked for anything
@@ -61,7 +71,7 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
 	}
 	if !ok {
-		t.report.Next = "octopatch status"
+		t.report.Next = goOn(t, p.Name)
 	}
 }
 
@@ -99,12 +109,8 @@ func (e *Engine) mayRun(p procedure.Phase, t *target) error {
 	if e.Resume != "" && j.Run != e.Resume {
 		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
 	}
-	need := after[p.Name]
-	if p.Name == procedure.Exit && j.Host != nil {
-		need = procedure.Start
-	}
-	if r := j.Phases[need].Result; r != procedure.Done && r != procedure.Skipped {
-		return procedure.Refuse("octopatch "+p.Name, fmt.Sprintf("must follow %s, which has not ended well on node %s", need, t.name), "run octopatch "+need+" first")
+	if need := order[p.Name]; !need.ready(*j) {
+		return procedure.Refuse("octopatch "+p.Name, fmt.Sprintf("must follow %s, which has not ended well on node %s", need.first, t.name), "run octopatch "+need.first+" first")
 	}
 	return nil
 }

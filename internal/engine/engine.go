@@ -32,6 +32,8 @@ type Engine struct {
 	Guard func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
+
+	resumed map[string]procedure.Journal // by node: what the run that goes on has done so far
 }
 
 // Listed is a node that the operator named, and the host to reach it at.

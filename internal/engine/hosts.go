@@ -33,7 +33,7 @@ func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
 		facts = append(facts, t.facts)
 	}
 	faults = errors.Join(faults, sameMachine(s.targets), errors.Join(e.Guard(ctx, s.info, facts)...))
-	if faults != nil {
+	if faults := errors.Join(errors.Join(s.faults...), faults); faults != nil {
 		return faults
 	}
 	return e.pingNodes(ctx, s)
@@ -142,6 +142,9 @@ func sameMachine(targets []*target) error {
 func (e *Engine) pingNodes(ctx context.Context, s *survey) error {
 	var faults []error
 	for _, t := range s.targets {
+		if _, ours := e.resumed[t.name]; ours {
+			continue // this run may have stopped it
+		}
 		ping, err := e.Server.Ping(ctx, t.name)
 		switch {
 		case errors.Is(err, procedure.ErrNoNodeURL):

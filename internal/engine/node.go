@@ -75,12 +75,12 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		if undo.Kind == procedure.Failed || undo.Kind == procedure.Unknown {
 			t.report.Result, t.report.Reason = worse(r.Kind, undo.Kind), t.report.Reason+"; putting it back: "+undo.Reason
 			t.stopped, back = false, nil
-			e.hold(t)
+			e.hold(ctx, t, p.Name)
 		}
 	}
 	switch rest[0].Name {
 	case procedure.Patch, procedure.Start, procedure.Exit:
-		e.hold(t)
+		e.hold(ctx, t, rest[0].Name)
 	default:
 		if !t.held {
 			e.clear(ctx, t)
@@ -96,13 +96,23 @@ func worse(a, b procedure.Kind) procedure.Kind {
 }
 
 // hold leaves the node out of service, with its journal, and names the command that goes on from here.
-func (e *Engine) hold(t *target) {
+func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = e.goOn()
+	t.report.Next = goOn(t, phase)
+	if _, err := t.host.Record(ctx, t.book.Next(phase, "held: "+t.report.Reason)); err != nil {
+		e.warn(t.name, "why it is held could not be written to the host: %v", err)
+	}
 }
 
-// goOn is the command that goes on with this run.
-func (e *Engine) goOn() string { return "OCTOPATCH_RUN_ID=" + e.Run + " octopatch run" }
+// goOn is the one command that goes on with a node after a phase ended badly: what was not stopped needs no
+// start. A start that ends well names exit itself.
+func goOn(t *target, phase string) string {
+	next := procedure.Start
+	if t.book.Journal().Host == nil || phase == procedure.Exit {
+		next = procedure.Exit
+	}
+	return "OCTOPATCH_NODE=" + t.name + " octopatch " + next
+}
 
 // clear removes what is ours from the host once nothing of ours is left to undo.
 func (e *Engine) clear(ctx context.Context, t *target) {
@@ -127,10 +137,10 @@ const undoLimit = 5 * time.Second
 // interrupt: before the service is stopped the node is released; after that it stays as it is, resumable.
 func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []procedure.Phase) {
 	t.report.Result, t.report.Reason = procedure.Failed, fmt.Sprintf("interrupted in %s", rest[0].Name)
+	ctx, cancel := context.WithTimeout(context.Background(), undoLimit)
+	defer cancel()
 	released := false
 	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait {
-		ctx, cancel := context.WithTimeout(context.Background(), undoLimit)
-		defer cancel()
 		if err := e.step(t, topology, procedure.Exit).Release(ctx); err == nil {
 			released = true
 			e.clear(ctx, t)
@@ -146,6 +156,6 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 		e.skip(p, t, e.step(t, topology, p.Name), "not reached: interrupted")
 	}
 	if !released {
-		e.hold(t)
+		e.hold(ctx, t, rest[0].Name)
 	}
 }

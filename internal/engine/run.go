@@ -52,15 +52,15 @@ func (e *Engine) Stage(ctx context.Context) Result {
 
 // RunAll runs the full procedure.
 func (e *Engine) RunAll(ctx context.Context) Result {
+	if err := e.readResumed(ctx); err != nil {
+		return e.refused(err)
+	}
 	s, err := e.preflight(ctx)
-	if err == nil {
-		err = e.unfinished(s.targets)
+	if s != nil {
+		err = errors.Join(e.unfinished(s.targets), err)
 	}
 	if err != nil {
 		return e.refused(err)
-	}
-	if e.Resume != "" {
-		e.Run = e.Resume
 	}
 	up := watch(ctx, e.Clock, e.Server.Serving)
 	notice := e.announce(ctx, s)
@@ -69,6 +69,28 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	result := e.result(ctx, s, stopped)
 	result.Downtime, result.Notice = up.end(), notice
 	return result
+}
+
+// readResumed reads what the run that the operator wants to go on with has done so far.
+func (e *Engine) readResumed(ctx context.Context) error {
+	if e.Resume == "" {
+		return nil
+	}
+	journals, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	e.resumed = map[string]procedure.Journal{}
+	for _, j := range journals {
+		if j.Run == e.Resume {
+			e.resumed[j.Node] = j
+		}
+	}
+	if len(e.resumed) == 0 {
+		return procedure.Refuse("OCTOPATCH_RUN_ID", "no node of OCTOPATCH_NODES has an open run "+e.Resume, "octopatch status shows the open run; leave the variable out to begin a new one")
+	}
+	e.Run = e.Resume
+	return nil
 }
 
 // announce is the schedule phase, which is the cluster's.

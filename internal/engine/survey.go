@@ -18,6 +18,8 @@ type survey struct {
 	nodes    []procedure.NodeState // the whole cluster
 	tasks    []procedure.Task
 	targets  []*target // in patch order
+	// faults refuse the run, but do not keep the hosts from being read: what they tell may be the reason.
+	faults []error
 }
 
 // longGone: a node unseen for longer is taken for a forgotten record, not for one that is down just now.
@@ -36,6 +38,7 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	if s.nodes, err = e.Cluster.Nodes(ctx); err != nil {
 		return nil, err
 	}
+	e.asBefore(s.nodes)
 	s.version = s.info.Version
 	if len(s.nodes) > 0 && s.nodes[0].Version == "" {
 		e.warn("", "this Octopus does not tell the version of each node; using the one of /api (%s)", s.version)
@@ -46,10 +49,19 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	if s.targets, err = e.choose(s); err != nil {
 		return nil, err
 	}
-	if err := e.capacity(s); err != nil {
-		return nil, err
-	}
+	s.faults = append(e.offline(s), e.capacity(s)...)
 	return s, e.seesTasks(ctx, s)
+}
+
+// asBefore sees the nodes that this very run has taken out of service as they were before it: an unfinished run
+// must not be refused for what it did itself.
+func (e *Engine) asBefore(nodes []procedure.NodeState) {
+	for i := range nodes {
+		if j, ok := e.resumed[nodes[i].Name]; ok {
+			nodes[i].Drained = nodes[i].Drained && j.Octopus.Drained
+			nodes[i].Offline = false
+		}
+	}
 }
 
 func (e *Engine) administrator(ctx context.Context) error {
@@ -88,7 +100,7 @@ func (e *Engine) topology(nodes []procedure.NodeState) (procedure.Topology, erro
 		"set it to single or ha, or delete the records of nodes that no longer exist in Configuration > Nodes")
 }
 
-// choose resolves OCTOPATCH_NODES against the cluster, and refuses for nodes that are offline.
+// choose resolves OCTOPATCH_NODES against the cluster.
 func (e *Engine) choose(s *survey) ([]*target, error) {
 	listed := e.Nodes
 	if e.All {
@@ -106,12 +118,8 @@ func (e *Engine) choose(s *survey) ([]*target, error) {
 			faults = append(faults, procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("%q is not a node of this Octopus Server; its nodes are %s", l.Name, names(s.nodes)), "correct the name, as Configuration > Nodes shows it"))
 			continue
 		}
-		if n.Offline {
-			faults = append(faults, procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is offline (last seen %s)", n.Name, seen(n)), "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
-		}
 		targets = append(targets, newTarget(n.Name, l.Host))
 	}
-	faults = append(faults, e.offline(s, targets)...)
 	return targets, errors.Join(faults...)
 }
 
@@ -126,30 +134,30 @@ func (e *Engine) gone(n procedure.NodeState) bool {
 	return n.Offline && e.Clock.Since(n.LastSeen) > longGone
 }
 
-// offline judges the nodes that are not to be patched: one that is down just now refuses.
-func (e *Engine) offline(s *survey, targets []*target) []error {
+// offline judges the nodes that are down: listed ones refuse, and so does one that is down only just now.
+func (e *Engine) offline(s *survey) []error {
 	var faults []error
 	for _, n := range s.nodes {
-		if !n.Offline || find(targets, n.Name) != nil {
-			continue
-		}
-		if e.gone(n) {
+		switch {
+		case !n.Offline:
+		case find(s.targets, n.Name) != nil:
+			faults = append(faults, procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is offline (last seen %s)", n.Name, seen(n)), "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
+		case e.gone(n):
 			e.warn("", "node %s is offline and was last seen %s; it is left alone", n.Name, seen(n))
-			continue
+		default:
+			faults = append(faults, procedure.Refuse("node "+n.Name, "is offline (last seen "+seen(n)+") and may be needed to carry the work", "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
 		}
-		faults = append(faults, procedure.Refuse("node "+n.Name, "is offline (last seen "+seen(n)+") and may be needed to carry the work", "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
 	}
 	return faults
 }
 
 // capacity: somebody must carry the work of each node of a cluster while it is drained.
-func (e *Engine) capacity(s *survey) error {
+func (e *Engine) capacity(s *survey) []error {
 	if s.topology == procedure.Single {
 		return nil
 	}
-	taking := procedure.Carriers(s.nodes, "")
-	if len(taking) == 0 {
-		return procedure.Refuse("Configuration > Nodes", "every node is drained already, offline, or has a task cap of 0", "exit drain mode on the nodes that shall carry the work")
+	if len(procedure.Carriers(s.nodes, "")) == 0 {
+		return []error{procedure.Refuse("Configuration > Nodes", "every node is drained already, offline, or has a task cap of 0", "exit drain mode on the nodes that shall carry the work")}
 	}
 	var faults []error
 	for _, t := range s.targets {
@@ -157,7 +165,7 @@ func (e *Engine) capacity(s *survey) error {
 			faults = append(faults, procedure.Refuse("node "+t.name, "no other node is online, undrained and has a task cap above 0, so nobody would carry its work", "bring another node online, exit its drain mode or raise its task cap in Configuration > Nodes"))
 		}
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 // seesTasks refuses a key that sees fewer tasks than the nodes run, in three samples 10 s apart.
@@ -191,6 +199,7 @@ func (e *Engine) seesTasks(ctx context.Context, s *survey) error {
 		if s.nodes, err = e.Cluster.Nodes(ctx); err != nil {
 			return err
 		}
+		e.asBefore(s.nodes)
 		if sample > 2*samples { // tasks come and go between the two reads; that is a race and no blindness
 			e.warn("", "the nodes' task counts and the list of tasks kept differing for a moment")
 			return nil

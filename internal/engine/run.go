@@ -58,6 +58,8 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	s, err := e.preflight(ctx)
 	if s != nil {
 		err = errors.Join(e.unfinished(s.targets), err)
+	} else if !errors.Is(err, procedure.ErrDenied) {
+		err = errors.Join(e.openElsewhere(ctx), err)
 	}
 	if err != nil {
 		return e.refused(err)
@@ -91,6 +93,22 @@ func (e *Engine) readResumed(ctx context.Context) error {
 	}
 	e.Run = e.Resume
 	return nil
+}
+
+// openElsewhere looks on the hosts for an unfinished run when Octopus does not show the cluster as it should
+// be: that run may well be the reason.
+func (e *Engine) openElsewhere(ctx context.Context) error {
+	journals, err := e.Status(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // what Octopus said is reported; this look was only for the reason behind it
+	}
+	var open []*target
+	for _, j := range journals {
+		t := newTarget(j.Node, "")
+		t.facts.Journal = &j
+		open = append(open, t)
+	}
+	return e.unfinished(open)
 }
 
 // announce is the schedule phase, which is the cluster's.

@@ -58,7 +58,7 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	s, err := e.preflight(ctx)
 	if s != nil {
 		err = errors.Join(e.unfinished(s.targets), err)
-	} else if !errors.Is(err, procedure.ErrDenied) {
+	} else if outOfShape(err) {
 		err = errors.Join(e.openElsewhere(ctx), err)
 	}
 	if err != nil {
@@ -93,6 +93,13 @@ func (e *Engine) readResumed(ctx context.Context) error {
 	}
 	e.Run = e.Resume
 	return nil
+}
+
+// outOfShape: Octopus does not answer, or not with as many nodes online as the topology needs, as it does
+// while a run is half way.
+func outOfShape(err error) bool {
+	var f *procedure.Fault
+	return procedure.Transient(err) || errors.As(err, &f) && f.Subject == "OCTOPATCH_TOPOLOGY"
 }
 
 // openElsewhere looks on the hosts for an unfinished run when Octopus does not show the cluster as it should

@@ -28,15 +28,21 @@ func Load(environ []string, need Need) (Settings, error) {
 		},
 	}})
 	misread := translate(err, vars)
-	for _, f := range misread { // what could not be read is not judged as well
-		var fault *procedure.Fault
-		if errors.As(f, &fault) {
-			delete(vars, fault.Subject)
+	faults = append(faults, misread...)
+	for _, f := range s.check(vars, need) {
+		if !slices.ContainsFunc(misread, func(m error) bool { return subject(m) == subject(f) }) {
+			faults = append(faults, f) // what could not be read is not judged as well
 		}
 	}
-	faults = append(faults, misread...)
-	faults = append(faults, s.check(vars, need)...)
 	return s, errors.Join(faults...)
+}
+
+func subject(err error) string {
+	var f *procedure.Fault
+	if errors.As(err, &f) {
+		return f.Subject
+	}
+	return ""
 }
 
 func refuse(name, problem, remedy string) error { return procedure.Refuse(name, problem, remedy) }

@@ -1,0 +1,60 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	const worker, server = `C:\Program Files\Octopus Deploy\Tentacle`, `C:\Program Files\Octopus Deploy\Octopus`
+	for _, c := range []struct {
+		name    string
+		env     map[string]string
+		stepURL string
+		machine string
+		id      string
+		says    string // "" means that it may go on
+	}{
+		{name: "outside_of_octopus", machine: "jump"},
+		{name: "step_without_address", env: map[string]string{"TentacleHome": "x"}, says: "OCTOPATCH_STEP_SERVER_URL"},
+		{name: "calamari_without_address", env: map[string]string{"OctopusCalamariWorkingDirectory": "x"}, says: "OCTOPATCH_STEP_SERVER_URL"},
+		{name: "step_of_the_very_server", env: map[string]string{"TentacleHome": "x"}, stepURL: "https://same", says: "very server"},
+		{name: "step_of_the_very_server_under_another_name", env: map[string]string{"TentacleHome": "x"}, stepURL: "https://alias", says: "very server"},
+		{name: "step_of_another_server", env: map[string]string{"TentacleHome": "x", "AgentProgramDirectoryPath": worker}, stepURL: "https://ops"},
+		{name: "step_server_unreadable", env: map[string]string{"TentacleHome": "x"}, stepURL: "https://down", says: "cannot be asked"},
+		{name: "step_server_without_id", env: map[string]string{"TentacleHome": "x"}, stepURL: "https://mute", says: "installation id"},
+		{name: "built_in_worker", env: map[string]string{"AgentProgramDirectoryPath": server}, says: "built-in worker"},
+		{name: "built_in_worker_of_the_very_server", env: map[string]string{"AgentProgramDirectoryPath": server + `\`}, stepURL: "https://same", says: "built-in worker"},
+		{name: "built_in_worker_of_another_server", env: map[string]string{"AgentProgramDirectoryPath": server}, stepURL: "https://ops"},
+		{name: "on_a_host_by_name", machine: "octo-02", says: "OCTO-02"},
+		{name: "on_a_host_by_full_name", machine: "octo-02.example.com", says: "OCTO-02"},
+		{name: "on_a_host_by_machine_id", machine: "renamed", id: "id2", says: "OCTO-02"},
+		{name: "on_another_machine", machine: "octo-022", id: "id3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := Guard{Env: func(k string) string { return c.env[k] }, Machine: c.machine, MachineID: c.id, StepURL: c.stepURL, Installation: func(_ context.Context, url string) (string, error) {
+				switch url {
+				case "https://same", "https://alias":
+					return "Target", nil
+				case "https://ops":
+					return "ops", nil
+				case "https://mute":
+					return "", nil
+				}
+				return "", errors.New("connection refused")
+			}}
+			faults := g.Check(context.Background(), procedure.ServerInfo{InstallationID: "target"}, []procedure.HostFacts{{Computer: "OCTO-01", MachineID: "id1"}, {Computer: "OCTO-02", MachineID: "id2"}})
+			err := errors.Join(faults...)
+			if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, procedure.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.says)) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+		})
+	}
+}

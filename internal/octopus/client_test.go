@@ -19,7 +19,7 @@ import (
 func TestReads(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	w.tasks = []task{{"ServerTasks-2", "Queued", ""}, {"ServerTasks-1", "Executing", "OctopusServerNodes-WEB 1"}}
+	w.tasks = []task{{"ServerTasks-2", "Queued", ""}, {"ServerTasks-1", "Executing", "OctopusServerNodes-WEB/1"}}
 	w.maintenance = true
 	c := serve(t, w, 20)
 	ctx := t.Context()
@@ -29,7 +29,7 @@ func TestReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []procedure.NodeState{
-		{ID: "OctopusServerNodes-WEB 1", Name: "WEB 1", TaskCap: 5, LastSeen: time.Date(2026, 12, 12, 16, 0, 1, 123e6, time.UTC), Running: 3, Version: "2026.3.1"},
+		{ID: "OctopusServerNodes-WEB/1", Name: "WEB 1", TaskCap: 5, LastSeen: time.Date(2026, 12, 12, 16, 0, 1, 123e6, time.UTC), Running: 3, Version: "2026.3.1"},
 		{ID: "OctopusServerNodes-OLD", Name: "OLD", Drained: true, Offline: true},
 	}
 	if diff := cmp.Diff(want, nodes); diff != "" {
@@ -42,7 +42,7 @@ func TestReads(t *testing.T) {
 	queued := procedure.Task{ID: "ServerTasks-2", Name: "Deploy", Description: "Deploy Shop", State: "Queued",
 		QueueTime: time.Date(2026, 12, 13, 1, 0, 0, 0, time.UTC), WaitsForUser: true}
 	executing := queued
-	executing.ID, executing.State, executing.Node = "ServerTasks-1", "Executing", "OctopusServerNodes-WEB 1"
+	executing.ID, executing.State, executing.Node = "ServerTasks-1", "Executing", "OctopusServerNodes-WEB/1"
 	if diff := cmp.Diff([]procedure.Task{queued, executing}, tasks); diff != "" {
 		t.Error(diff)
 	}

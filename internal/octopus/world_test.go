@@ -68,7 +68,7 @@ func (w *world) act(r *http.Request, body []byte) (int, string) {
 	if !public && r.Header.Get("X-Octopus-ApiKey") != key && r.Header.Get("Authorization") != "Bearer "+key {
 		return 401, `{"ErrorMessage":"You must be logged in to perform this action."}`
 	}
-	const id = "/api/octopusservernodes/OctopusServerNodes-WEB%201"
+	const id = "/api/octopusservernodes/OctopusServerNodes-WEB%2F1"
 	switch route := r.Method + " " + r.URL.EscapedPath(); {
 	case route == "GET /api":
 		return 200, `{"Application":"Octopus Deploy","Version":"2026.3.1","ApiVersion":"3.0.0","InstallationId":"3f1e","Links":{}}`
@@ -96,7 +96,7 @@ func (w *world) act(r *http.Request, body []byte) (int, string) {
 	case route == "GET "+id:
 		return 200, w.nodeJSON()
 	case route == "GET "+id+"/details":
-		return 200, `{"Id":"OctopusServerNodes-WEB 1","RunningTasks":3,"Links":{}}`
+		return 200, `{"Id":"OctopusServerNodes-WEB/1","RunningTasks":3,"Links":{}}`
 	case route == "PUT "+id:
 		var n struct {
 			ID      string `json:"Id"`
@@ -104,7 +104,7 @@ func (w *world) act(r *http.Request, body []byte) (int, string) {
 			TaskCap int   `json:"MaxConcurrentTasks"` // left out it falls to 0, the worse of the undocumented cases
 			Drained *bool `json:"IsInMaintenanceMode"`
 		}
-		if json.Unmarshal(body, &n) != nil || n.ID != "OctopusServerNodes-WEB 1" || n.Name != "WEB 1" || n.Drained == nil {
+		if json.Unmarshal(body, &n) != nil || n.ID != "OctopusServerNodes-WEB/1" || n.Name != "WEB 1" || n.Drained == nil {
 			return 400, `{"ErrorMessage":"There was a problem with your request."}`
 		}
 		w.taskCap, w.drained = n.TaskCap, *n.Drained
@@ -115,7 +115,7 @@ func (w *world) act(r *http.Request, body []byte) (int, string) {
 		if w.drained {
 			status = 418
 		}
-		return status, fmt.Sprintf(`{"Id":"OctopusServerNodes-WEB 1","Name":"WEB 1","LastSeen":"2026-12-13T02:00:00.000+00:00","IsOffline":false,"MaxConcurrentTasks":5,"IsInMaintenanceMode":%t,"Version":"2026.3.1"}`, w.drained)
+		return status, fmt.Sprintf(`{"Id":"OctopusServerNodes-WEB/1","Name":"WEB 1","LastSeen":"2026-12-13T02:00:00.000+00:00","IsOffline":false,"MaxConcurrentTasks":5,"IsInMaintenanceMode":%t,"Version":"2026.3.1"}`, w.drained)
 	case route == "GET /api/tasks":
 		return 200, w.tasksJSON(r)
 	case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/cancel"):
@@ -137,11 +137,11 @@ func (w *world) maintenanceJSON() string {
 }
 
 func (w *world) nodeJSON() string {
-	return fmt.Sprintf(`{"Id":"OctopusServerNodes-WEB 1","Name":"WEB 1","MaxConcurrentTasks":%d,"IsInMaintenanceMode":%t,"Links":{}}`, w.taskCap, w.drained)
+	return fmt.Sprintf(`{"Id":"OctopusServerNodes-WEB/1","Name":"WEB 1","MaxConcurrentTasks":%d,"IsInMaintenanceMode":%t,"Links":{}}`, w.taskCap, w.drained)
 }
 
 func (w *world) summaryJSON() string {
-	return fmt.Sprintf(`{"Nodes":[{"Id":"OctopusServerNodes-WEB 1","Name":"WEB 1","LastSeen":"2026-12-13T02:00:01.123+10:00","RunningTaskCount":3,"IsOffline":false,"MaxConcurrentTasks":%d,"IsInMaintenanceMode":%t,"Version":"2026.3.1","MaxSqlConnectionPoolSize":100,"Links":{}},`+
+	return fmt.Sprintf(`{"Nodes":[{"Id":"OctopusServerNodes-WEB/1","Name":"WEB 1","LastSeen":"2026-12-13T02:00:01.123+10:00","RunningTaskCount":3,"IsOffline":false,"MaxConcurrentTasks":%d,"IsInMaintenanceMode":%t,"Version":"2026.3.1","MaxSqlConnectionPoolSize":100,"Links":{}},`+
 		`{"Id":"OctopusServerNodes-OLD","Name":"OLD","LastSeen":null,"RunningTaskCount":0,"IsOffline":true,"MaxConcurrentTasks":0,"IsInMaintenanceMode":true,"Links":{}}],"Links":{}}`, w.taskCap, w.drained)
 }
 

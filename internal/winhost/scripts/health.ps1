@@ -49,10 +49,17 @@ foreach ($prefix in @($Request.prefixes)) {
 }
 if ($ping.status -eq 0 -and $faults.Count -eq 0) { $faults = @('the instance has no listen prefix') }
 
+# What this run stopped besides, such as dependents, must be back as well.
+$names = @($Request.services)
+if ((Get-FolderState) -eq 'ours') {
+    foreach ($held in @(Read-Property (Read-Property (Read-Journal) 'host') 'services' @())) {
+        if ($names -notcontains $held.name) { $names += $held.name }
+    }
+}
 $all = @(Get-CimInstance -ClassName Win32_Service)
 Write-Answer ([ordered]@{
     windows   = Get-WindowsFacts (Get-CimInstance -ClassName Win32_OperatingSystem)
-    services  = @(foreach ($name in @($Request.services)) { Get-ServiceFacts (Find-Service $all $name) })
+    services  = @(foreach ($name in $names) { Get-ServiceFacts (Find-Service $all $name) })
     pending   = @(Get-HardPending)
     ping      = $ping
     pingError = [string]($faults -join '; ')

@@ -47,7 +47,7 @@ function Update-Journal([object]$Change, [object]$HostPrior = $null) {
     $journal = Read-Journal
     Test-Change $journal $Change
     if ($null -eq $journal) { $journal = [pscustomobject][ordered]@{ format = 1 } }
-    foreach ($name in 'run', 'counter', 'node', 'owner') { Set-Property $journal $name $Change.$name }
+    foreach ($name in 'run', 'counter', 'node', 'owner', 'topology') { Set-Property $journal $name $Change.$name }
     Set-Property $journal 'updated' $Change.at
     if ($null -ne (Read-Property $Change 'intent')) { Set-Property $journal 'intent' $Change.intent }
     foreach ($part in 'phases', 'octopus') {

@@ -14,7 +14,7 @@ function Get-Awaited([string]$Boot) {
 }
 
 $deadline = (Get-Date).AddSeconds($Request.limit)
-$boot = ''; $said = ''; $since = Get-Date; $facts = $null
+$boot = ''; $said = ''; $last = Get-Date; $since = Get-Date; $facts = $null
 while ($true) {
     try {
         $facts = Get-WindowsFacts (Get-CimInstance -ClassName Win32_OperatingSystem)
@@ -29,7 +29,11 @@ while ($true) {
         if (((Get-Date) - $since).TotalSeconds -ge $Request.quiet) { break }
         $awaited = 'a quiet period of {0} s' -f $Request.quiet
     }
-    if ($awaited -ne $said) { Write-Sign ([ordered]@{ waiting = $awaited }); $said = $awaited }
+    # Said again now and then, so that the runner can tell a host that went down from one that waits.
+    if ($awaited -ne $said -or ((Get-Date) - $last).TotalSeconds -ge 15) {
+        Write-Sign ([ordered]@{ waiting = $awaited })
+        $said = $awaited; $last = Get-Date
+    }
     if ((Get-Date) -ge $deadline) {
         Write-Answer ([ordered]@{ ready = $false; waiting = $awaited; windows = $facts })
         exit 0

@@ -19,7 +19,7 @@ var files embed.FS
 var parts = map[string][]string{
 	"clear":   {"journal", "task"},
 	"follow":  {"task"},
-	"health":  {"windows"},
+	"health":  {"journal", "windows"},
 	"probe":   {"journal", "windows", "octopus"},
 	"ready":   {"windows"},
 	"reboot":  {"journal", "task"},

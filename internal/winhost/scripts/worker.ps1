@@ -201,7 +201,14 @@ function Invoke-Work {
     $index = 0
     foreach ($one in $ready) {
         $index++
-        if (-not (Wait-Agent)) { $work.reboot = $true; return }
+        if (-not (Wait-Agent)) {
+            $work.reboot = $true
+            # Nothing came of this round, and that must not look like there was nothing to do.
+            if (@($work.outcomes | Where-Object { $_.succeeded }).Count -eq 0) {
+                foreach ($left in $ready) { $work.outcomes += Get-Outcome $left.facts 'install' 5 '0x80240016' $true }
+            }
+            return
+        }
         $outcome = Invoke-Step $one.update $one.facts 'install' $index $ready.Count
         $work.outcomes += $outcome
         if ($outcome.reboot) { $work.reboot = $true }

@@ -1,0 +1,102 @@
+package winhost
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
+)
+
+// answer is the typed answer of a script; it says itself whether it can be believed.
+type answer interface{ check() error }
+
+// call runs one script and decodes its answer. A transport error that comes after the answer changes nothing
+// about the answer.
+func call[A any, P interface {
+	*A
+	answer
+}](ctx context.Context, h *Host, script string, request any, limit time.Duration, progress func(json.RawMessage)) (A, error) {
+	var a A
+	nonce, err := newNonce()
+	if err != nil {
+		return a, err
+	}
+	stdin, err := encode(nonce, scripts.Text(script), request)
+	if err != nil {
+		return a, err
+	}
+	h.commands.Add(1)
+	r := &reply{nonce: nonce, progress: progress}
+	exit, stderr, err := h.runner.Run(ctx, scripts.CommandLine, stdin, limit, r.line)
+	switch {
+	case r.fault != nil:
+		return a, h.fault(script, *r.fault)
+	case r.broken != nil:
+		return a, h.unreadable(script, r.broken)
+	case r.answer != nil:
+		if err := decode(r.answer, &a, false); err != nil {
+			return a, h.unreadable(script, err)
+		}
+		if err := P(&a).check(); err != nil {
+			return a, h.unreadable(script, err)
+		}
+		return a, nil
+	case err != nil:
+		return a, err
+	}
+	return a, h.silent(script, exit, r.noise, stderr)
+}
+
+// encode is the stdin that scripts.Bootstrap reads. Lines are short: longer ones may be cut on their way.
+func encode(nonce, script string, request any) ([]byte, error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	var b bytes.Buffer
+	b.WriteString(nonce + "\n")
+	for _, part := range [][]byte{[]byte(script), text} {
+		code := base64.StdEncoding.EncodeToString(part)
+		for len(code) > 0 {
+			n := min(len(code), 1000)
+			b.WriteString(code[:n] + "\n")
+			code = code[n:]
+		}
+		b.WriteString(".\n")
+	}
+	return b.Bytes(), nil
+}
+
+func newNonce() (string, error) {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return "", fmt.Errorf("make a nonce: %w", err)
+	}
+	return hex.EncodeToString(b), nil
+}
+
+func (h *Host) unreadable(script string, cause error) error {
+	return &procedure.Fault{Kind: procedure.ErrUnreadable, Subject: h.name, Problem: "the host's answer to " + script + " cannot be understood", Cause: cause,
+		Remedy: "run octopatch preflight, and look whether something on the host changes the output of PowerShell"}
+}
+
+// silent: the script ended and said nothing. What it did is unknown.
+func (h *Host) silent(script string, exit int, noise, stderr string) error {
+	said := stderr
+	if said == "" {
+		said = noise
+	}
+	problem := fmt.Sprintf("PowerShell ended with %d and without an answer to %s", exit, script)
+	if said != "" {
+		problem += fmt.Sprintf("; it said %q", said[:min(len(said), 400)])
+	}
+	return &procedure.Fault{Kind: procedure.ErrNoReply, Subject: h.name, Problem: problem,
+		Remedy: "look at the host's antivirus and application control logs, then run octopatch preflight"}
+}

@@ -1,21 +1,124 @@
 package settings
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/url"
+	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/clock"
 )
 
-func (s *Settings) checkUpdates(add func(name, problem, remedy string)) {
-	for _, c := range s.Categories {
-		if _, ok := classifications[strings.ToLower(c)]; !ok && !guid.MatchString(strings.ToLower(c)) {
-			add("OCTOPATCH_CATEGORIES", fmt.Sprintf("%q is not a category", c), "use security, critical, rollups, updates, definitions, service-packs, feature-packs, tools, or a classification's GUID")
+// adder takes a fault: which variable, what is wrong with it, and what to do.
+type adder func(name, problem, remedy string)
+
+// check is everything that a type cannot say.
+func (s *Settings) check(vars map[string]string, need Need) []error {
+	var faults []error
+	add := func(name, problem, remedy string) { faults = append(faults, refuse(name, problem, remedy)) }
+	s.checkTags(vars, add)
+	s.checkAddresses(add)
+	s.checkUpdates(add)
+	s.checkWinRM(add)
+	s.checkRun(add)
+	s.checkNeed(vars, need, add)
+	if vars["OCTOPATCH_REHEARSAL_CLOCK"] != "" && s.RehearsalClock != (clock.Clock{}) {
+		if far := s.notLoopback(); far != "" {
+			add("OCTOPATCH_REHEARSAL_CLOCK", "is set, and "+far+" is not a loopback address", "leave it out: it is for rehearsals only")
 		}
 	}
-	for name, list := range map[string][]string{"OCTOPATCH_INCLUDE_KBS": s.IncludeKBs, "OCTOPATCH_EXCLUDE_KBS": s.ExcludeKBs} {
-		for _, k := range list {
+	return faults
+}
+
+// later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
+// they are not mistyped.
+var later = map[string][]string{
+	"OCTOPATCH_PRECAUTION": {"vsphere", "hyperv", "image", "restore-point", "command"},
+	"OCTOPATCH_WINRM_AUTH": {"kerberos"},
+}
+
+// checkTags enforces oneof, min and max.
+func (s *Settings) checkTags(vars map[string]string, add adder) {
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		name, tag := field.Tag.Get("env"), field.Tag.Get
+		value := reflect.ValueOf(*s).FieldByIndex(field.Index)
+		if vars[name] == "" {
+			continue
+		}
+		if valid := tag("oneof"); valid != "" && !slices.Contains(strings.Fields(valid), value.String()) {
+			problem := fmt.Sprintf("%q is not one of %s", value.String(), strings.ReplaceAll(valid, " ", ", "))
+			if slices.Contains(later[name], value.String()) {
+				problem = fmt.Sprintf("%q is not in this version; valid: %s", value.String(), strings.ReplaceAll(valid, " ", ", "))
+			}
+			add(name, problem, tag("help"))
+		}
+		if low := tag("min"); low != "" && !within(value, low, tag("max")) {
+			add(name, fmt.Sprintf("%s is not between %s and %s", vars[name], low, tag("max")), tag("help"))
+		}
+	}
+}
+
+// within compares a number, or a duration, with the limits of its tags; NaN is within none.
+func within(value reflect.Value, low, high string) bool {
+	if d, ok := value.Interface().(time.Duration); ok {
+		a, errA := time.ParseDuration(low)
+		b, errB := time.ParseDuration(high)
+		return errA == nil && errB == nil && d >= a && d <= b
+	}
+	n := value
+	if n.CanInt() {
+		n = reflect.ValueOf(float64(n.Int()))
+	}
+	a, errA := strconv.ParseFloat(low, 64)
+	b, errB := strconv.ParseFloat(high, 64)
+	return errA == nil && errB == nil && n.Float() >= a && n.Float() <= b
+}
+
+func (s *Settings) checkAddresses(add adder) {
+	for name, value := range map[string]string{"OCTOPUS_URL": s.URL, "OCTOPATCH_STEP_SERVER_URL": s.StepServerURL} {
+		if value != "" {
+			if err := checkURL(value); err != nil {
+				add(name, err.Error(), "write it like https://octopus.example.com")
+			}
+		}
+	}
+	for node, address := range s.NodeURLs {
+		if err := checkURL(address); err != nil {
+			add("OCTOPATCH_NODE_URLS", "node "+node+": "+err.Error(), "write it like "+node+"=https://node.example.com")
+		}
+	}
+	checkAuthority("OCTOPATCH_OCTOPUS_CA_FILE", s.CAFile, add)
+	checkAuthority("OCTOPATCH_WINRM_CA_FILE", s.WinRMCAFile, add)
+}
+
+// checkAuthority reads the file now, so that a wrong one does not end the run at the first host.
+func checkAuthority(name, file string, add adder) {
+	if file == "" {
+		return
+	}
+	text, err := readText(file)
+	switch {
+	case err != nil:
+		add(name, file+" "+err.Error(), "name a PEM file that this user may read")
+	case !x509.NewCertPool().AppendCertsFromPEM(text):
+		add(name, file+" holds no certificate in PEM form", "export the authority's certificate as Base64 X.509")
+	}
+}
+
+func (s *Settings) checkUpdates(add adder) {
+	for _, c := range s.Categories {
+		if _, ok := classification(c); !ok {
+			add("OCTOPATCH_CATEGORIES", fmt.Sprintf("%q is not a category", c), "use security, critical, rollups, updates, definitions, servicepacks, featurepacks, tools, or a classification's GUID")
+		}
+	}
+	for name, kbs := range map[string][]string{"OCTOPATCH_INCLUDE_KBS": s.IncludeKBs, "OCTOPATCH_EXCLUDE_KBS": s.ExcludeKBs} {
+		for _, k := range kbs {
 			if !kb.MatchString(k) {
 				add(name, fmt.Sprintf("%q is not a KB number", k), "write it like KB5031234 or 5031234")
 			}
@@ -23,35 +126,86 @@ func (s *Settings) checkUpdates(add func(name, problem, remedy string)) {
 	}
 }
 
-func (s *Settings) checkWinRM(add func(name, problem, remedy string), need Need) {
-	if s.Port < 0 || s.Port > 65535 {
-		add("OCTOPATCH_WINRM_PORT", fmt.Sprintf("%d is not a port", s.Port), "leave it out for 5986")
-	}
-	for item := range strings.SplitSeq(s.Fingerprint, ",") {
-		_, value, named := strings.Cut(item, "=")
-		if !named {
-			value = item
-		}
-		if value = strings.ReplaceAll(strings.TrimSpace(value), ":", ""); s.Fingerprint != "" && !hash.MatchString(value) {
-			add("OCTOPATCH_WINRM_FINGERPRINT", "has a value that is not a SHA-256 of 64 hexadecimal digits", "copy it from the error that names the host's certificate, after checking it")
-		}
+func (s *Settings) checkWinRM(add adder) {
+	checkPerNode("OCTOPATCH_WINRM_FINGERPRINT", s.Fingerprint, hash, "is not a SHA-256 of 64 hexadecimal digits", "copy it from the error that names the host's certificate, after comparing it with the host's own", add)
+	checkPerNode("OCTOPATCH_WINRM_SERVER_NAME", s.ServerName, dnsName, "is not a name that a certificate can carry", "write it like octo-01.example.com", add)
+	if s.Insecure && s.Fingerprint+s.WinRMCAFile != "" {
+		add("OCTOPATCH_WINRM_INSECURE", "is true, and a fingerprint or an authority to trust is given as well", "leave it out: what is given would not be looked at")
 	}
 	if !s.TLS {
-		add("OCTOPATCH_WINRM_TLS", "is false, and WinRM over plain HTTP needs sealed messages, which this version has not", "enable the HTTPS listener on the hosts")
+		add("OCTOPATCH_WINRM_TLS", "is false, and WinRM over plain HTTP needs sealed messages, which this version does not have", "enable the HTTPS listener on the hosts")
 	}
-	if s.CredentialsFile != "" {
-		list, err := readCredentials(s.CredentialsFile)
-		if err != nil {
-			add("OCTOPATCH_WINRM_CREDENTIALS_FILE", s.CredentialsFile+" "+err.Error(), "name a JSON file that this user may read")
-		}
-		s.Credentials = list
-	}
-	if need < Hosts {
+	if s.CredentialsFile == "" {
 		return
 	}
+	var err error
+	if s.Credentials, err = readCredentials(s.CredentialsFile); err != nil {
+		add("OCTOPATCH_WINRM_CREDENTIALS_FILE", s.CredentialsFile+" "+err.Error(), "name a JSON file that this user may read")
+	}
+}
+
+// checkPerNode checks one value for all, or NAME=value,….
+func checkPerNode(name, text string, valid *regexp.Regexp, problem, remedy string, add adder) {
+	values := map[string]string{"": text}
+	if strings.Contains(text, "=") {
+		var err error
+		if values, err = pairs(text); err != nil {
+			add(name, err.Error(), "write one value for all nodes, or NAME=value,...")
+		}
+	}
+	for node, value := range values {
+		if value != "" && !valid.MatchString(value) {
+			add(name, fmt.Sprintf("%s%q %s", prefix(node), value, problem), remedy)
+		}
+	}
+}
+
+func prefix(node string) string {
+	if node == "" {
+		return ""
+	}
+	return "node " + node + ": "
+}
+
+// runID is what run ids are made of; they become parts of file names.
+var runID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func (s *Settings) checkRun(add adder) {
+	if s.RunID != "" && !runID.MatchString(s.RunID) {
+		add("OCTOPATCH_RUN_ID", fmt.Sprintf("%q is not a run id", s.RunID), "copy it from octopatch status, or leave it out to begin a new run")
+	}
+	if !s.Key.IsZero() && !s.Token.IsZero() {
+		add("OCTOPUS_API_KEY", "is set, and so is OCTOPUS_ACCESS_TOKEN", "keep one of them")
+	}
+}
+
+// checkNeed refuses what the command cannot do without.
+func (s *Settings) checkNeed(vars map[string]string, need Need, add adder) {
+	if need >= Octopus {
+		if s.URL == "" {
+			add("OCTOPUS_URL", "is not set", "set it to the address of your Octopus Server, such as https://octopus.example.com")
+		}
+		if s.Key.IsZero() && s.Token.IsZero() {
+			add("OCTOPUS_API_KEY", "is not set, and neither is OCTOPUS_ACCESS_TOKEN", "set one of them, or OCTOPUS_API_KEY_FILE")
+		}
+	}
+	if need >= Hosts {
+		if vars["OCTOPATCH_NODES"] == "" {
+			add("OCTOPATCH_NODES", "is not set, and unset never means all", "list the nodes in patch order, NAME=host,..., or set it to all")
+		}
+		s.checkLogins(add)
+	}
+	if need >= Change && s.Precaution == "" {
+		add("OCTOPATCH_PRECAUTION", "is not set, and a precaution must be chosen", "set it to none if your own backup is the precaution")
+	}
+}
+
+// checkLogins: every listed node has a login, from the credentials file or from the pair.
+func (s *Settings) checkLogins(add adder) {
 	whole := !s.Nodes.All && len(s.Nodes.List) > 0
 	for _, n := range s.Nodes.List {
-		whole = whole && slices.ContainsFunc(keys(s.Credentials), func(k string) bool { return strings.EqualFold(k, n.Name) })
+		_, ok := lookup(s.Credentials, n.Name)
+		whole = whole && ok
 	}
 	if !whole && s.Username == "" {
 		add("OCTOPATCH_WINRM_USERNAME", "is not set", "set it to a local administrator of the hosts")
@@ -61,25 +215,22 @@ func (s *Settings) checkWinRM(add func(name, problem, remedy string), need Need)
 	}
 }
 
-func keys(m map[string]Credential) []string {
-	var list []string
-	for k := range m {
-		list = append(list, k)
-	}
-	return list
-}
-
 // notLoopback names a target that is not on this machine, "" when all are.
 func (s *Settings) notLoopback() string {
 	hosts := []string{}
 	for _, n := range s.Nodes.List {
 		hosts = append(hosts, n.Host)
 	}
-	for _, address := range append([]string{s.URL, s.StepServerURL}, values(s.NodeURLs)...) {
+	addresses := []string{s.URL, s.StepServerURL}
+	for _, address := range s.NodeURLs {
+		addresses = append(addresses, address)
+	}
+	for _, address := range addresses {
 		if u, err := url.Parse(address); err == nil && address != "" {
 			hosts = append(hosts, u.Hostname())
 		}
 	}
+	slices.Sort(hosts)
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); h != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return h
@@ -89,60 +240,4 @@ func (s *Settings) notLoopback() string {
 		return "every node of the cluster (OCTOPATCH_NODES=all)"
 	}
 	return ""
-}
-
-func values(m map[string]string) []string {
-	var list []string
-	for _, v := range m {
-		list = append(list, v)
-	}
-	return list
-}
-
-// pairs reads NAME=value,….
-func pairs(text string) (map[string]string, error) {
-	m := map[string]string{}
-	for item := range strings.SplitSeq(text, ",") {
-		name, value, ok := strings.Cut(item, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || name == "" || value == "" {
-			return nil, fmt.Errorf("%q is not NAME=value", item)
-		}
-		if _, twice := m[name]; twice {
-			return nil, fmt.Errorf("%q is listed twice", name)
-		}
-		m[name] = value
-	}
-	return m, nil
-}
-
-// nearest is the known variable that takes the fewest edits to reach.
-func nearest(name string, rows []Row) string {
-	best, fewest := "", 1<<30
-	for _, r := range rows {
-		if d := edits(name, r.Variable); d < fewest {
-			best, fewest = r.Variable, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,17 +60,17 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPATCH_NODE_URLS=A=ftp://a", "OCTOPATCH_NODE_URLS", "node A"},
 		{"OCTOPATCH_TOPOLOGY=cluster", "OCTOPATCH_TOPOLOGY", "auto, single, ha"},
 		{"OCTOPATCH_DRAIN_TIMEOUT=1 hour", "OCTOPATCH_DRAIN_TIMEOUT", "a duration such as"},
-		{"OCTOPATCH_DRAIN_TIMEOUT=-1h", "OCTOPATCH_DRAIN_TIMEOUT", "not above 0"},
+		{"OCTOPATCH_DRAIN_TIMEOUT=-1h", "OCTOPATCH_DRAIN_TIMEOUT", "between 1m and 168h"},
 		{"OCTOPATCH_MAX_ROUNDS=many", "OCTOPATCH_MAX_ROUNDS", "whole number"},
 		{"OCTOPATCH_MAX_ROUNDS=0", "OCTOPATCH_MAX_ROUNDS", "between 1 and 20"},
 		{"OCTOPATCH_CATEGORIES=securty", "OCTOPATCH_CATEGORIES", "not a category"},
 		{"OCTOPATCH_EXCLUDE_KBS=KB12", "OCTOPATCH_EXCLUDE_KBS", "not a KB number"},
 		{"OCTOPATCH_PRECAUTION=", "OCTOPATCH_PRECAUTION", "must be chosen"},
-		{"OCTOPATCH_PRECAUTION=vsphere", "OCTOPATCH_PRECAUTION", `"vsphere" is not one of none`},
+		{"OCTOPATCH_PRECAUTION=vsphere", "OCTOPATCH_PRECAUTION", `"vsphere" is not in this version; valid: none`},
 		{"OCTOPATCH_WINDOW=tomorrow", "OCTOPATCH_WINDOW", "4h"},
 		{"OCTOPATCH_WINDOW=2026-12-13/4h", "OCTOPATCH_WINDOW", "offset"},
 		{"OCTOPATCH_WINRM_PASSWORD=", "OCTOPATCH_WINRM_PASSWORD", "is not set"},
-		{"OCTOPATCH_WINRM_AUTH=kerberos", "OCTOPATCH_WINRM_AUTH", "ntlm, basic"},
+		{"OCTOPATCH_WINRM_AUTH=kerberos", "OCTOPATCH_WINRM_AUTH", "not in this version; valid: ntlm, basic"},
 		{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_TLS", "sealed"},
 		{"OCTOPATCH_WINRM_FINGERPRINT=abc", "OCTOPATCH_WINRM_FINGERPRINT", "64 hexadecimal"},
 		{"OCTOPATCH_WINRM_CREDENTIALS_FILE=/does/not/exist", "OCTOPATCH_WINRM_CREDENTIALS_FILE", "/does/not/exist"},
@@ -80,6 +81,34 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPATCH_REHEARSAL_CLOCK=1,10", "OCTOPATCH_REHEARSAL_CLOCK", "not a loopback"},
 		{"OCTOPATCH_REHEARSAL_CLOCK=1", "OCTOPATCH_REHEARSAL_CLOCK", "epoch"},
 		{"OCTOPATCH_REHEARSAL_SPEED=NaN", "OCTOPATCH_REHEARSAL_SPEED", "between"},
+		{"OCTOPATCH_REHEARSAL_NODES=17", "OCTOPATCH_REHEARSAL_NODES", "between 1 and 16"},
+		{"OCTOPUS_URL=https://u:p@octo pus", "OCTOPUS_URL", `"...@octo pus" is not an address`},
+		{"OCTOPUS_URL=https://octopus:99999", "OCTOPUS_URL", "is not an address"},
+		{"OCTOPUS_URL=https://octopus/api/", "OCTOPUS_URL", "ends with /api"},
+		{"OCTOPATCH_STEP_SERVER_URL=ops", "OCTOPATCH_STEP_SERVER_URL", "is not an address"},
+		{"OCTOPATCH_OCTOPUS_CA_FILE=/does/not/exist", "OCTOPATCH_OCTOPUS_CA_FILE", "/does/not/exist cannot be read"},
+		{"OCTOPATCH_WINRM_CA_FILE=load_test.go", "OCTOPATCH_WINRM_CA_FILE", "no certificate"},
+		{"OCTOPATCH_NODES=A=::1", "OCTOPATCH_NODES", "IPv6 in brackets"},
+		{"OCTOPATCH_NODES=A=h#x", "OCTOPATCH_NODES", "host or host:port"},
+		{"OCTOPATCH_NODES=A=,B", "OCTOPATCH_NODES", "host or host:port"},
+		{"OCTOPATCH_NODES=A=h,B=H", "OCTOPATCH_NODES", "same host"},
+		{"OCTOPATCH_NODES=A=h:0,B=h:x", "OCTOPATCH_NODES", "; "},
+		{"OCTOPATCH_NODE_URLS=A=https://a,a=https://b", "OCTOPATCH_NODE_URLS", "twice"},
+		{"OCTOPATCH_CATEGORIES=,", "OCTOPATCH_CATEGORIES", "lists nothing"},
+		{"OCTOPATCH_INCLUDE_KBS=5031234x", "OCTOPATCH_INCLUDE_KBS", "not a KB number"},
+		{"OCTOPATCH_SOAK=-1s", "OCTOPATCH_SOAK", "between 0s and 24h"},
+		{"OCTOPATCH_STALL_TIMEOUT=1s", "OCTOPATCH_STALL_TIMEOUT", "between 1m and 24h"},
+		{"OCTOPATCH_WINDOW=0h", "OCTOPATCH_WINDOW", "above 0"},
+		{"OCTOPATCH_MAX_FAILED_NODES=-1", "OCTOPATCH_MAX_FAILED_NODES", "between 0 and 100"},
+		{"OCTOPATCH_WINRM_PORT=0", "OCTOPATCH_WINRM_PORT", "between 1 and 65535"},
+		{"OCTOPATCH_WINRM_FINGERPRINT=A=" + pin + ",B=xyz", "OCTOPATCH_WINRM_FINGERPRINT", "node B"},
+		{"OCTOPATCH_WINRM_FINGERPRINT=A=" + pin + "," + pin, "OCTOPATCH_WINRM_FINGERPRINT", "NAME=value"},
+		{"OCTOPATCH_WINRM_SERVER_NAME=https://octo-01", "OCTOPATCH_WINRM_SERVER_NAME", "certificate can carry"},
+		{"OCTOPATCH_WINRM_PASSWORD=two\nlines", "OCTOPATCH_WINRM_PASSWORD", "line break"},
+		{"OCTOPATCH_RUN_ID=../../etc", "OCTOPATCH_RUN_ID", "not a run id"},
+		{"OCTOPATCH_ON_FAILURE=hold", "OCTOPATCH_ON_FAILURE", "not a setting"},
+		{"Octopatch_Nodes=x", "Octopatch_Nodes", "OCTOPATCH_NODES?"},
+		{"OCTOPATCH_WINRM_PASSWORD_FIEL=x", "OCTOPATCH_WINRM_PASSWORD_FIEL", "OCTOPATCH_WINRM_PASSWORD_FILE?"},
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			t.Parallel()
@@ -102,6 +131,90 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 	}
 }
 
+var pin = strings.Repeat("0a:", 31) + "0A"
+
+func TestWhatIsAccepted(t *testing.T) {
+	t.Parallel()
+	s, err := Load(good("OCTOPATCH_NODES= A=[::1]:5986 , B=10.0.0.2:1 ", "OCTOPATCH_CATEGORIES=Security, service-packs ,0FA1201D-4330-4FA8-8AE9-B877473B6441", "OCTOPATCH_SERVICES=OctopusDeploy: Ops, X ",
+		"OCTOPATCH_WINRM_FINGERPRINT=A="+pin+",B="+pin, "OCTOPATCH_NODE_URLS=a=http://[::1]:8080", "OCTOPATCH_WINRM_PASSWORD= blank ", "OCTOPATCH_SOAK=0s", "OCTOPATCH_QUEUED=", "OCTOPATCH_WINDOW=4h", "octopus=x"), Change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ what, got, want string }{
+		{"nodes", fmt.Sprint(s.Nodes.List), "[{A ::1 5986} {B 10.0.0.2 1}]"},
+		{"classifications", fmt.Sprint(s.Filter().Classifications), "[0fa1201d-4330-4fa8-8ae9-b877473b6441 68c5b0a3-d1a6-4553-ae49-01d3a7827828]"},
+		{"services", fmt.Sprintf("%q", s.Services), `["OctopusDeploy: Ops" "X"]`},
+		{"fingerprint", PerNode(s.Fingerprint, "b"), pin},
+		{"no fingerprint", PerNode(s.Fingerprint, "C"), ""},
+		{"node URL", s.NodeURL("A"), "http://[::1]:8080"},
+		{"no node URL", s.NodeURL("B"), ""},
+		{"password", s.Login("A").Password.Reveal(), " blank "},
+		{"empty is unset", s.Queued, "run"},
+		{"window", fmt.Sprint(s.Window.Start.IsZero(), s.Window), "true 4h"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %s, want %s", c.what, c.got, c.want)
+		}
+	}
+}
+
+// TestEffectiveReadsBack: what is reported as in force, set again, gives the same settings.
+func TestEffectiveReadsBack(t *testing.T) {
+	t.Parallel()
+	s, err := Load(good("OCTOPATCH_NODES=A=[::1]:5986,B=b:1,C", "OCTOPATCH_NODE_URLS=A=https://a,B=https://b", "OCTOPATCH_INCLUDE_KBS=KB5031234,5031235", "OCTOPATCH_WINDOW=2026-12-13T02:00+10:00/90m"), Change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	effective := s.Effective()
+	if effective["OCTOPUS_API_KEY"] != "[redacted]" || effective["OCTOPATCH_MAX_FAILED_NODES"] != "0" || effective["OCTOPATCH_DRAIN_TIMEOUT"] != "1h" {
+		t.Errorf("got %v", effective)
+	}
+	var environ []string
+	for name, value := range effective {
+		environ = append(environ, name+"="+value)
+	}
+	again, err := Load(environ, Change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(effective, again.Effective()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNeed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		need Need
+		env  []string
+		want string // the subjects of all faults, in order
+	}{
+		{"nothing", Nothing, nil, ""},
+		{"nothing_but_wrong", Nothing, []string{"OCTOPATCH_QUEUED=x"}, "OCTOPATCH_QUEUED"},
+		{"octopus", Octopus, nil, "OCTOPUS_URL OCTOPUS_API_KEY"},
+		{"token_will_do", Octopus, []string{"OCTOPUS_URL=http://o", "OCTOPUS_ACCESS_TOKEN=t"}, ""},
+		{"hosts", Hosts, []string{"OCTOPUS_URL=http://o", "OCTOPUS_API_KEY=k"}, "OCTOPATCH_NODES OCTOPATCH_WINRM_USERNAME OCTOPATCH_WINRM_PASSWORD"},
+		{"change", Change, good("OCTOPATCH_PRECAUTION="), ""},
+		{"change_unsaid", Change, slices.DeleteFunc(good(), func(v string) bool { return strings.HasPrefix(v, "OCTOPATCH_PRECAUTION") }), "OCTOPATCH_PRECAUTION"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Load(c.env, c.need)
+			var got []string
+			if err != nil {
+				for line := range strings.Lines(err.Error()) {
+					name, _, _ := strings.Cut(line, ":")
+					got = append(got, name)
+				}
+			}
+			if text := strings.Join(got, " "); text != c.want {
+				t.Errorf("got %s, want %s\n%v", text, c.want, err)
+			}
+		})
+	}
+}
+
 func TestAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := Load([]string{"OCTOPATCH_TOPOLOGY=x", "OCTOPATCH_SOAK=x", "OCTOPATCH_UNHEARD_OF=x", "OCTOPATCH_QUEUED="}, Change)
@@ -115,25 +228,39 @@ func TestAllFaultsAtOnce(t *testing.T) {
 
 func TestSecretsFromFiles(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("API-FROMFILE\r\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct{ name, content, value, says string }{
+		{"plain", "API-FROMFILE", "API-FROMFILE", ""},
+		{"line_break", "API-FROMFILE\n", "API-FROMFILE", ""},
+		{"windows_line_break", "API-FROMFILE\r\n", "API-FROMFILE", ""},
+		{"byte_order_mark", "\ufeffAPI-FROMFILE\r\n", "API-FROMFILE", ""},
+		{"blanks_stay", " x \n", " x ", ""},
+		{"empty", "\n", "", "is empty"},
+		{"two_lines", "a\nb\n", "", "more than one line"},
+		{"utf16", "\xff\xfea\x00b\x00", "", "UTF-8"},
+		{"utf16_without_mark", "a\x00b\x00", "", "UTF-8"},
+		{"huge", strings.Repeat("x", mostBytes+1), "", "larger than"},
+		{"tab", "a\tb", "", "control character"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := Load([]string{"OCTOPUS_API_KEY_FILE=" + write(t, c.content)}, Nothing)
+			if c.says == "" && (err != nil || s.Key.Reveal() != c.value) {
+				t.Errorf("got %q, %v", s.Key.Reveal(), err)
+			}
+			if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "OCTOPUS_API_KEY")) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+		})
 	}
-	s, err := Load([]string{"OCTOPUS_API_KEY_FILE=" + file}, Nothing)
-	if err != nil || s.Key.Reveal() != "API-FROMFILE" {
-		t.Errorf("got %q, %v", s.Key.Reveal(), err)
-	}
-	for _, bad := range []string{filepath.Join(t.TempDir(), "none"), emptyFile(t)} {
-		if _, err := Load([]string{"OCTOPUS_API_KEY_FILE=" + bad}, Nothing); err == nil || !strings.Contains(err.Error(), "OCTOPUS_API_KEY_FILE") {
-			t.Errorf("%s: %v", bad, err)
-		}
+	if _, err := Load([]string{"OCTOPUS_API_KEY_FILE=" + filepath.Join(t.TempDir(), "none")}, Nothing); err == nil || !strings.HasPrefix(err.Error(), "OCTOPUS_API_KEY_FILE") {
+		t.Errorf("no such file, and yet: %v", err)
 	}
 }
 
-func emptyFile(t *testing.T) string {
+func write(t *testing.T, content string) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(name, []byte("\n"), 0o600); err != nil {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -141,18 +268,21 @@ func emptyFile(t *testing.T) string {
 
 func TestCredentialsFile(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "c.json")
-	if err := os.WriteFile(file, []byte(`{"A":{"username":"u","password":"hunter3"},"B":{"username":"v","password":"hunter4"}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := write(t, `{"A":{"username":"u","password":"hunter3"},"b":{"username":"v","password":"hunter4"}}`)
 	env := []string{"OCTOPUS_URL=https://o", "OCTOPUS_API_KEY=k", "OCTOPATCH_NODES=A,B", "OCTOPATCH_WINRM_CREDENTIALS_FILE=" + file}
 	s, err := Load(env, Hosts)
-	if err != nil || s.Credentials["B"].Password.Reveal() != "hunter4" {
+	if err != nil || s.Login("B").Password.Reveal() != "hunter4" {
 		t.Errorf("got %+v, %v", s.Credentials, err)
 	}
 	env[2] = "OCTOPATCH_NODES=A,C"
 	if _, err := Load(env, Hosts); err == nil || !strings.Contains(err.Error(), "OCTOPATCH_WINRM_USERNAME") {
 		t.Errorf("node C has no login, and yet: %v", err)
+	}
+	for _, bad := range []string{`{`, `[]`, `{}`, `{"A":{"user":"u","password":"hunter3"}}`, `{"A":{"username":"u","password":"hunter3"},"a":{"username":"v","password":"hunter4"}}`} {
+		env[3] = "OCTOPATCH_WINRM_CREDENTIALS_FILE=" + write(t, bad)
+		if _, err := Load(env, Hosts); err == nil || !strings.Contains(err.Error(), "OCTOPATCH_WINRM_CREDENTIALS_FILE") || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s: %v", bad, err)
+		}
 	}
 }
 
@@ -191,6 +321,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the password shows: %v", err)
+		}
+		if _, again := Load(good(name+"="+value), Change); fmt.Sprint(again) != fmt.Sprint(err) {
+			t.Errorf("the second reading ends otherwise:\n%v\n%v", err, again)
 		}
 	})
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/url"
-	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,18 +23,31 @@ func (n *Nodes) UnmarshalText(text []byte) error {
 		n.All = true
 		return nil
 	}
-	seen := map[string]bool{}
+	names, hosts := map[string]bool{}, map[string]string{}
 	var faults []error
 	for item := range strings.SplitSeq(string(text), ",") {
 		node, err := parseNode(strings.TrimSpace(item))
-		if err == nil && seen[strings.ToLower(node.Name)] {
+		name, host := strings.ToLower(node.Name), strings.ToLower(net.JoinHostPort(node.Host, strconv.Itoa(node.Port)))
+		switch {
+		case err != nil:
+		case names[name]:
 			err = fmt.Errorf("%q is listed twice", node.Name)
+		case hosts[host] != "":
+			err = fmt.Errorf("nodes %q and %q are given the same host", hosts[host], node.Name)
 		}
-		seen[strings.ToLower(node.Name)] = true
+		names[name], hosts[host] = true, node.Name
 		faults = append(faults, err)
 		n.List = append(n.List, node)
 	}
-	return errors.Join(faults...)
+	return oneLine(errors.Join(faults...))
+}
+
+// oneLine keeps several faults of one value in one sentence.
+func oneLine(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 func parseNode(item string) (Node, error) {
@@ -46,15 +61,18 @@ func parseNode(item string) (Node, error) {
 	case !mapped:
 		return node, nil
 	}
-	u, err := url.Parse("//" + strings.TrimSpace(address))
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" {
+	address = strings.TrimSpace(address)
+	u, err := url.Parse("//" + address)
+	bare := err == nil && strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(address, "[")
+	if err != nil || bare || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
 		return node, fmt.Errorf("%q of node %s is not host or host:port (IPv6 in brackets)", address, node.Name)
 	}
 	node.Host = u.Hostname()
 	if u.Port() != "" {
-		if node.Port, err = strconv.Atoi(u.Port()); err != nil || node.Port < 1 || node.Port > 65535 {
+		if !validPort(u.Port()) {
 			return node, fmt.Errorf("%q of node %s has no port between 1 and 65535", address, node.Name)
 		}
+		node.Port, _ = strconv.Atoi(u.Port())
 	}
 	return node, nil
 }
@@ -80,6 +98,62 @@ func (w *Window) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a time with its offset such as 2026-12-13T02:00+10:00", start)
 }
 
+// list reads what is separated by commas; blanks around an entry and empty entries do not count.
+func list(text string) ([]string, error) {
+	var entries []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			entries = append(entries, item)
+		}
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%q lists nothing", text)
+	}
+	return entries, nil
+}
+
+// pairs reads NAME=value,….
+func pairs(text string) (map[string]string, error) {
+	m, seen := map[string]string{}, map[string]bool{}
+	for item := range strings.SplitSeq(text, ",") {
+		name, value, ok := strings.Cut(item, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || name == "" || value == "" {
+			return nil, fmt.Errorf("%q is not NAME=value", strings.TrimSpace(item))
+		}
+		if seen[strings.ToLower(name)] {
+			return nil, fmt.Errorf("%q is listed twice", name)
+		}
+		m[name], seen[strings.ToLower(name)] = value, true
+	}
+	return m, nil
+}
+
+// lookup finds a node's entry; Windows and Octopus do not tell upper from lower case in names.
+func lookup[T any](m map[string]T, node string) (T, bool) {
+	for name, value := range m {
+		if strings.EqualFold(name, node) {
+			return value, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// NodeURL is the node's own address, "" where OCTOPATCH_NODE_URLS names none.
+func (s Settings) NodeURL(node string) string {
+	address, _ := lookup(s.NodeURLs, node)
+	return address
+}
+
+// Login is the account for a node: that of the credentials file, else the pair of variables.
+func (s Settings) Login(node string) Credential {
+	if c, ok := lookup(s.Credentials, node); ok {
+		return c
+	}
+	return Credential{Username: s.Username, Password: s.Password}
+}
+
 // PerNode is the value of a setting for one node: one value for all, or NAME=value,….
 func PerNode(text, node string) string {
 	if !strings.Contains(text, "=") {
@@ -97,27 +171,37 @@ func PerNode(text, node string) string {
 var classifications = map[string]string{
 	"security": "0fa1201d-4330-4fa8-8ae9-b877473b6441", "critical": "e6cf1350-c01b-414d-a61f-263d14d133b4",
 	"rollups": "28bc880e-0592-4cbf-8f95-c79b17911d5f", "updates": "cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83",
-	"definitions": "e0789628-ce08-4437-be74-2495b842f43b", "service-packs": "68c5b0a3-d1a6-4553-ae49-01d3a7827828",
-	"feature-packs": "b54e7d24-7add-428f-8b75-90a396fa584f", "tools": "b4832bd8-e735-4761-8daf-37f882276dab",
+	"definitions": "e0789628-ce08-4437-be74-2495b842f43b", "servicepacks": "68c5b0a3-d1a6-4553-ae49-01d3a7827828",
+	"featurepacks": "b54e7d24-7add-428f-8b75-90a396fa584f", "tools": "b4832bd8-e735-4761-8daf-37f882276dab",
 }
 
 var (
 	guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	kb   = regexp.MustCompile(`^(?i:KB)?([0-9]{6,8})$`)
-	hash = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+	hash = regexp.MustCompile(`^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$`)
+	// dnsName is lenient: certificates of hosts often carry a bare computer name.
+	dnsName = regexp.MustCompile(`^[A-Za-z0-9*]([A-Za-z0-9_.:-]*[A-Za-z0-9])?$`)
 )
 
 // Filter is the updates group as the phases use it.
 func (s Settings) Filter() procedure.UpdateFilter {
 	f := procedure.UpdateFilter{Source: s.Source, Include: numbers(s.IncludeKBs), Exclude: numbers(s.ExcludeKBs)}
 	for _, c := range s.Categories {
-		c = strings.ToLower(c)
-		if id, ok := classifications[c]; ok {
-			c = id
+		if id, ok := classification(c); ok && !slices.Contains(f.Classifications, id) {
+			f.Classifications = append(f.Classifications, id)
 		}
-		f.Classifications = append(f.Classifications, c)
 	}
 	return f
+}
+
+// classification is the GUID of a category, by name or by GUID.
+func classification(category string) (string, bool) {
+	category = strings.ToLower(category)
+	if guid.MatchString(category) {
+		return category, true
+	}
+	id, ok := classifications[strings.ReplaceAll(category, "-", "")]
+	return id, ok
 }
 
 func numbers(kbs []string) []string {
@@ -130,34 +214,57 @@ func numbers(kbs []string) []string {
 	return list
 }
 
-// checkURL accepts http and https addresses without user, query and fragment.
+// checkURL accepts http and https addresses without user, query, fragment and /api.
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return errors.New("is not an address such as https://octopus.example.com")
-	case u.User != nil:
+	case err == nil && u.User != nil:
 		return errors.New("carries a user or password, which would show in logs")
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", !validPort(u.Port()):
+		return fmt.Errorf("%q is not an address such as https://octopus.example.com", unnamed(text))
 	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("has a query or fragment")
+		return fmt.Errorf("%q has a query or fragment", text)
+	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/api"):
+		return fmt.Errorf("%q ends with /api, which is added to it", text)
 	}
 	return nil
 }
 
+// unnamed drops what stands before an @: it may be a password in an address that cannot be read.
+func unnamed(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return "..." + address[i:]
+	}
+	return address
+}
+
+func validPort(text string) bool {
+	if text == "" {
+		return true
+	}
+	port, err := strconv.Atoi(text)
+	return err == nil && port >= 1 && port <= 65535
+}
+
 // readCredentials reads OCTOPATCH_WINRM_CREDENTIALS_FILE.
 func readCredentials(name string) (map[string]Credential, error) {
-	text, err := os.ReadFile(name)
+	text, err := readText(name)
 	if err != nil {
 		return nil, err
 	}
-	var list map[string]Credential
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, errors.New("is not JSON of the form {\"NODE\": {\"username\": \"…\", \"password\": \"…\"}}")
+	var all map[string]Credential
+	if err := json.Unmarshal(text, &all); err != nil || len(all) == 0 {
+		return nil, errors.New("is not JSON of the form {\"NODE\": {\"username\": \"...\", \"password\": \"...\"}}")
 	}
-	for node, c := range list {
-		if c.Username == "" || c.Password.IsZero() {
-			return nil, fmt.Errorf("node %s lacks username or password", node)
+	seen := map[string]bool{}
+	for _, node := range slices.Sorted(maps.Keys(all)) {
+		switch c := all[node]; {
+		case c.Username == "" || c.Password.IsZero():
+			return nil, fmt.Errorf("lacks username or password of node %s", node)
+		case seen[strings.ToLower(node)]:
+			return nil, fmt.Errorf("names node %s twice", node)
 		}
+		seen[strings.ToLower(node)] = true
 	}
-	return list, nil
+	return all, nil
 }

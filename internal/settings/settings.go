@@ -11,15 +11,15 @@ import (
 
 // Settings is what octopatch is told. The help texts are printed by `octopatch settings`.
 type Settings struct {
-	URL    string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, without /api. Required."`
+	URL    string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, such as https://octopus.example.com, without /api. Required."`
 	Key    secret.Secret `env:"OCTOPUS_API_KEY" group:"Octopus" help:"API key of an account with the role System Administrator. This or OCTOPUS_ACCESS_TOKEN is required."`
 	Token  secret.Secret `env:"OCTOPUS_ACCESS_TOKEN" group:"Octopus" help:"Access token instead of a key. It must outlive the window."`
 	CAFile string        `env:"OCTOPATCH_OCTOPUS_CA_FILE" group:"Octopus" help:"PEM file with the authority that signed the certificate of OCTOPUS_URL."`
 
 	Phase    string            `env:"OCTOPATCH_PHASE" group:"Topology" help:"The command, when no argument is given."`
-	Topology string            `env:"OCTOPATCH_TOPOLOGY" envDefault:"auto" oneof:"auto single ha" group:"Topology" help:"auto: ha with two or more online nodes, single with exactly one record."`
-	Nodes    Nodes             `env:"OCTOPATCH_NODES" group:"Topology" help:"Nodes in patch order: all, or NAME[=host[:port]],… with Octopus' node names; the host is the name when not said. Required."`
-	NodeURLs map[string]string `env:"OCTOPATCH_NODE_URLS" group:"Topology" help:"Each node's own address: NAME=https://…,…. Without it the host is asked at its own listen prefix."`
+	Topology string            `env:"OCTOPATCH_TOPOLOGY" envDefault:"auto" oneof:"auto single ha" group:"Topology" help:"Which of the two documented procedures applies. auto: ha with two or more online nodes, single with exactly one record, anything else refuses."`
+	Nodes    Nodes             `env:"OCTOPATCH_NODES" group:"Topology" help:"Nodes in patch order: all, or NAME[=host[:port]],... with Octopus' node names; the host is the name when not said. Required."`
+	NodeURLs map[string]string `env:"OCTOPATCH_NODE_URLS" group:"Topology" help:"Each node's own address: NAME=https://...,.... Without it the host is asked at its own listen prefix."`
 	Node     string            `env:"OCTOPATCH_NODE" group:"Topology" help:"The node on which a phase runs alone."`
 	Services []string          `env:"OCTOPATCH_SERVICES" group:"Topology" help:"Windows services of other Octopus Server instances on the hosts that may be stopped undrained. Unset: none."`
 
@@ -27,36 +27,36 @@ type Settings struct {
 	Username        string        `env:"OCTOPATCH_WINRM_USERNAME" group:"WinRM" help:"A local administrator of every host: DOMAIN\\user, user@domain or user. Required, here or in the credentials file."`
 	Password        secret.Secret `env:"OCTOPATCH_WINRM_PASSWORD" group:"WinRM" help:"Its password."`
 	CredentialsFile string        `env:"OCTOPATCH_WINRM_CREDENTIALS_FILE" group:"WinRM" help:"JSON file: node name to username and password; overrides the pair above for these nodes."`
-	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. Plain HTTP needs sealed messages, which this version has not."`
-	Port            int           `env:"OCTOPATCH_WINRM_PORT" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986."`
+	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. false is refused: plain HTTP needs sealed messages, which this version does not have."`
+	Port            int           `env:"OCTOPATCH_WINRM_PORT" min:"1" max:"65535" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986."`
 	WinRMCAFile     string        `env:"OCTOPATCH_WINRM_CA_FILE" group:"WinRM" help:"PEM file with the authority that signed the hosts' certificates."`
-	Fingerprint     string        `env:"OCTOPATCH_WINRM_FINGERPRINT" group:"WinRM" help:"SHA-256 of the host's certificate, one value or NAME=value,…: trusts exactly that one."`
-	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries, one value or NAME=value,…."`
+	Fingerprint     string        `env:"OCTOPATCH_WINRM_FINGERPRINT" group:"WinRM" help:"SHA-256 of the host's certificate in hexadecimal, one value for all or NAME=value,...: trusts exactly that one."`
+	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries, one value for all or NAME=value,.... Unset: the host in OCTOPATCH_NODES."`
 	Insecure        bool          `env:"OCTOPATCH_WINRM_INSECURE" envDefault:"false" group:"WinRM" help:"Trust any certificate of the hosts. Every log says so."`
 
-	DrainTimeout   time.Duration `env:"OCTOPATCH_DRAIN_TIMEOUT" envDefault:"60m" group:"Drain" help:"How long the tasks may take to complete. A single server's queue is held after half of it."`
+	DrainTimeout   time.Duration `env:"OCTOPATCH_DRAIN_TIMEOUT" envDefault:"60m" min:"1m" max:"168h" group:"Drain" help:"How long the tasks may take to complete. A single server's queue is held after half of it."`
 	OnDrainTimeout string        `env:"OCTOPATCH_ON_DRAIN_TIMEOUT" envDefault:"abort" oneof:"abort cancel" group:"Drain" help:"abort puts everything back (exit 5); cancel cancels the tasks that are left."`
 	Queued         string        `env:"OCTOPATCH_QUEUED" envDefault:"run" oneof:"run hold" group:"Drain" help:"Single server: run lets what is queued when Maintenance Mode begins still run; hold holds the queue at once."`
-	Interruptions  string        `env:"OCTOPATCH_INTERRUPTIONS" envDefault:"fail" oneof:"fail wait ignore cancel" group:"Drain" help:"What to do with executing tasks that wait for a human."`
+	Interruptions  string        `env:"OCTOPATCH_INTERRUPTIONS" envDefault:"fail" oneof:"fail wait ignore cancel" group:"Drain" help:"What to do with executing tasks that wait for a human. fail: put everything back and name them; wait: until OCTOPATCH_DRAIN_TIMEOUT; ignore: stop the service all the same; cancel: cancel them."`
 	IgnoreTasks    []string      `env:"OCTOPATCH_IGNORE_TASKS" group:"Drain" help:"Task types, besides Octopus' own system tasks, that need not be awaited."`
 
-	Categories    []string      `env:"OCTOPATCH_CATEGORIES" envDefault:"security,critical,rollups" group:"Updates" help:"Classifications to install: security, critical, rollups, updates, definitions, service-packs, feature-packs, tools, or a GUID."`
+	Categories    []string      `env:"OCTOPATCH_CATEGORIES" envDefault:"security,critical,rollups" group:"Updates" help:"Classifications to install: security, critical, rollups, updates, definitions, servicepacks, featurepacks, tools, or a GUID."`
 	IncludeKBs    []string      `env:"OCTOPATCH_INCLUDE_KBS" group:"Updates" help:"KB numbers to install whatever their category."`
 	ExcludeKBs    []string      `env:"OCTOPATCH_EXCLUDE_KBS" group:"Updates" help:"KB numbers never to install; beats include."`
 	Source        string        `env:"OCTOPATCH_UPDATE_SOURCE" envDefault:"default" oneof:"default wsus windows-update microsoft-update" group:"Updates" help:"Where Windows Update searches; default is what the host is configured for."`
 	Reboot        string        `env:"OCTOPATCH_REBOOT" envDefault:"if-required" oneof:"if-required always never" group:"Updates" help:"When to reboot. never leaves a pending reboot to you."`
-	MaxRounds     int           `env:"OCTOPATCH_MAX_ROUNDS" envDefault:"5" min:"1" max:"20" group:"Updates" help:"Rounds of search and install per node."`
-	MaxReboots    int           `env:"OCTOPATCH_MAX_REBOOTS" envDefault:"5" min:"1" max:"20" group:"Updates" help:"Reboots per node."`
-	RebootTimeout time.Duration `env:"OCTOPATCH_REBOOT_TIMEOUT" envDefault:"90m" group:"Updates" help:"How long a host may take to be back and quiet."`
-	StallTimeout  time.Duration `env:"OCTOPATCH_STALL_TIMEOUT" envDefault:"30m" group:"Updates" help:"No sign of progress for that long means stuck."`
+	MaxRounds     int           `env:"OCTOPATCH_MAX_ROUNDS" envDefault:"5" min:"1" max:"20" group:"Updates" help:"Most rounds of search and install per node."`
+	MaxReboots    int           `env:"OCTOPATCH_MAX_REBOOTS" envDefault:"5" min:"1" max:"20" group:"Updates" help:"Most reboots per node."`
+	RebootTimeout time.Duration `env:"OCTOPATCH_REBOOT_TIMEOUT" envDefault:"90m" min:"1m" max:"24h" group:"Updates" help:"How long a host may take to be back and quiet."`
+	StallTimeout  time.Duration `env:"OCTOPATCH_STALL_TIMEOUT" envDefault:"30m" min:"1m" max:"24h" group:"Updates" help:"No sign of progress for that long means stuck."`
 
 	Precaution string `env:"OCTOPATCH_PRECAUTION" oneof:"none" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 
 	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`
-	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" group:"Limits" help:"How long a node must stay healthy after it is opened again."`
+	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" min:"0s" max:"24h" group:"Limits" help:"How long a node must stay healthy after it is opened again."`
 
-	Log           string `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"auto: github under GitHub Actions, octopus inside an Octopus step, else text."`
+	Log           string `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
 	ReportDir     string `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json and summary.md. Unset: none are written."`
 	StateDir      string `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
 	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"The unfinished run to go on with, as octopatch status shows it."`
@@ -65,7 +65,7 @@ type Settings struct {
 	RehearsalNodes      int         `env:"OCTOPATCH_REHEARSAL_NODES" envDefault:"3" min:"1" max:"16" group:"Rehearsal" help:"Nodes of the simulated cluster; 1 is a single server."`
 	RehearsalSpeed      float64     `env:"OCTOPATCH_REHEARSAL_SPEED" envDefault:"0" min:"0" max:"10000" group:"Rehearsal" help:"Simulated seconds in a second; 0 chooses."`
 	RehearsalSeed       int         `env:"OCTOPATCH_REHEARSAL_SEED" envDefault:"1" min:"0" max:"2147483647" group:"Rehearsal" help:"The same seed makes the same world."`
-	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],…; octopatch rehearse --faults lists them."`
+	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],...; octopatch rehearse --faults lists them."`
 	RehearsalPowerShell bool        `env:"OCTOPATCH_REHEARSAL_POWERSHELL" envDefault:"false" group:"Rehearsal" help:"Let the PowerShell on PATH execute the scripts."`
 	RehearsalClock      clock.Clock `env:"OCTOPATCH_REHEARSAL_CLOCK" group:"Rehearsal" help:"epoch,speed of a rehearsal served by another process; refused unless every target is loopback."`
 

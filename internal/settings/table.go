@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
-	"text/tabwriter"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/secret"
 )
@@ -15,8 +18,8 @@ type Row struct {
 	Group    string `json:"group"`
 	Variable string `json:"variable"`
 	Default  string `json:"default"`
-	Valid    string `json:"valid,omitempty"`
-	Secret   bool   `json:"secret"` // also readable from the file that VARIABLE_FILE names
+	Valid    string `json:"valid,omitempty"` // every valid word, or the least and the greatest value
+	Secret   bool   `json:"secret"`          // also readable from the file that VARIABLE_FILE names
 	Meaning  string `json:"meaning"`
 }
 
@@ -27,33 +30,67 @@ func Table() []Row {
 		if field.Tag.Get("help") == "" {
 			continue
 		}
+		valid := strings.ReplaceAll(field.Tag.Get("oneof"), " ", "|")
+		if low := field.Tag.Get("min"); low != "" {
+			valid = low + " to " + field.Tag.Get("max")
+		}
 		rows = append(rows, Row{
-			Group: field.Tag.Get("group"), Variable: field.Tag.Get("env"), Default: field.Tag.Get("envDefault"), Valid: field.Tag.Get("oneof"),
+			Group: field.Tag.Get("group"), Variable: field.Tag.Get("env"), Default: field.Tag.Get("envDefault"), Valid: valid,
 			Secret: field.Type == reflect.TypeFor[secret.Secret](), Meaning: field.Tag.Get("help"),
 		})
 	}
 	return rows
 }
 
+// width is where the meanings are wrapped, so that the table reads well on a narrow terminal and in a log.
+const width = 100
+
 // WriteTable prints the table for people.
 func WriteTable(w io.Writer) error {
-	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	var b strings.Builder
+	b.WriteString("Every setting is an environment variable. Empty means unset. A variable marked [_FILE] is also read\nfrom the file that the same name with _FILE added names.\n")
 	group := ""
 	for _, r := range Table() {
 		if r.Group != group {
 			group = r.Group
-			fmt.Fprintf(tab, "\n%s\n", group)
+			fmt.Fprintf(&b, "\n%s\n", group)
 		}
-		name := r.Variable
+		b.WriteString("  " + r.Variable)
 		if r.Secret {
-			name += "[_FILE]"
+			b.WriteString("[_FILE]")
 		}
 		if r.Default != "" {
-			name += "=" + r.Default
+			b.WriteString("=" + r.Default)
 		}
-		fmt.Fprintf(tab, "  %s\t%s\n", name, r.Meaning)
+		if r.Valid != "" {
+			fmt.Fprintf(&b, "  (%s)", r.Valid)
+		}
+		b.WriteString("\n" + wrap(r.Meaning, "      "))
 	}
-	return tab.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// wrap breaks text at blanks, each line indented.
+func wrap(text, indent string) string {
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case column == 0:
+			b.WriteString(indent)
+			column = len(indent)
+		case column+1+len(word) > width:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String() + "\n"
 }
 
 // WriteJSON prints the table for programs.
@@ -64,18 +101,47 @@ func WriteJSON(w io.Writer) error {
 	return e.Encode(Table())
 }
 
-// Effective is what is in force, by variable, without the secrets' values.
+// Effective is what is in force, by variable, without the secrets' values. What is neither set nor has a
+// default is left out.
 func (s Settings) Effective() map[string]string {
 	m := map[string]string{}
 	for field := range reflect.TypeFor[Settings]().Fields() {
-		name := field.Tag.Get("env")
+		_, fallback := field.Tag.Lookup("envDefault")
 		value := reflect.ValueOf(s).FieldByIndex(field.Index)
-		if field.Tag.Get("help") == "" || value.IsZero() {
-			continue
+		if field.Tag.Get("help") != "" && (fallback || !value.IsZero()) {
+			m[field.Tag.Get("env")] = written(value.Interface())
 		}
-		m[name] = fmt.Sprint(value.Interface())
 	}
 	return m
+}
+
+// written is a value as it would be set.
+func written(value any) string {
+	switch v := value.(type) {
+	case []string:
+		return strings.Join(v, ",")
+	case map[string]string:
+		var items []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			items = append(items, name+"="+v[name])
+		}
+		return strings.Join(items, ",")
+	case time.Duration:
+		return short(v)
+	}
+	return fmt.Sprint(value)
+}
+
+// short drops the zeros that Go writes after the hours and minutes.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // String writes the list as it was read.
@@ -88,7 +154,7 @@ func (n Nodes) String() string {
 		if i > 0 {
 			text += ","
 		}
-		text += node.Name + "=" + node.Host
+		text += node.Name + "=" + bracketed(node.Host)
 		if node.Port != 0 {
 			text += fmt.Sprintf(":%d", node.Port)
 		}
@@ -96,12 +162,20 @@ func (n Nodes) String() string {
 	return text
 }
 
+// bracketed keeps the colons of IPv6 apart from that of a port.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
 // String writes the window as it was read.
 func (w Window) String() string {
 	if w.Start.IsZero() {
-		return w.Length.String()
+		return short(w.Length)
 	}
-	return w.Start.Format("2006-01-02T15:04Z07:00") + "/" + w.Length.String()
+	return w.Start.Format("2006-01-02T15:04Z07:00") + "/" + short(w.Length)
 }
 
 // Secrets lists every secret value in force, for the writer that keeps them out of all output.

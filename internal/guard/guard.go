@@ -23,7 +23,10 @@ type Guard struct {
 }
 
 // markers are environment variables that every process inside an Octopus step inherits, from Tentacle or Calamari.
-var markers = []string{"TentacleHome", "TentacleJournal", "TentacleApplications", "TentacleProgramDirectoryPath", "AgentProgramDirectoryPath", "OctopusCalamariWorkingDirectory"}
+var markers = []string{
+	"TentacleHome", "TentacleJournal", "TentacleApplications", "TentacleInstanceName", "TentacleExecutablePath", "TentacleProgramDirectoryPath", "TentacleVersion",
+	"AgentProgramDirectoryPath", "OctopusCalamariWorkingDirectory",
+}
 
 // builtIn is where Octopus Server's own worker lives; a Tentacle's folder ends differently.
 var builtIn = regexp.MustCompile(`(?i)[\\/]Octopus Deploy[\\/]Octopus[\\/]?$`)
@@ -36,14 +39,28 @@ func (g Guard) Check(ctx context.Context, target procedure.ServerInfo, hosts []p
 			faults = append(faults, err)
 		}
 	}
+	if g.Machine == "" && g.MachineID == "" && len(hosts) > 0 {
+		return append(faults, procedure.Refuse("this machine", "its name cannot be read, so it is not proved that it is none of the hosts", "run octopatch from a machine with a host name"))
+	}
 	for _, h := range hosts {
-		same := g.MachineID != "" && g.MachineID == h.MachineID
-		if same || g.Machine != "" && strings.EqualFold(short(g.Machine), short(h.Computer)) {
-			faults = append(faults, procedure.Refuse("this machine", fmt.Sprintf("octopatch runs on %s, which is one of the hosts to be patched", h.Computer),
-				"run it from a machine that does not depend on the server: another jump box, a GitHub runner, a worker of another Octopus instance"))
+		if err := g.anotherMachine(h); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	return faults
+}
+
+// anotherMachine refuses a host that is, or may be, the machine that octopatch runs on.
+func (g Guard) anotherMachine(h procedure.HostFacts) error {
+	const remedy = "run it from a machine that does not depend on the server: another jump box, a GitHub runner, a worker of another Octopus instance"
+	named := func(host string) bool { return g.Machine != "" && strings.EqualFold(short(g.Machine), short(host)) }
+	switch {
+	case h.Computer == "" && h.FQDN == "":
+		return procedure.Refuse("this machine", "a host does not tell its name, so it is not proved that it is another machine", remedy)
+	case g.MachineID != "" && g.MachineID == h.MachineID, named(h.Computer), named(h.FQDN): // Computer is cut at 15 characters
+		return procedure.Refuse("this machine", fmt.Sprintf("octopatch runs on %s, which is one of the hosts to be patched", h.Computer), remedy)
+	}
+	return nil
 }
 
 func short(name string) string {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ func TestCheck(t *testing.T) {
 		says    string // "" means that it may go on
 	}{
 		{name: "outside_of_octopus", machine: "jump"},
+		{name: "a_machine_without_a_name", machine: "-", says: "its name cannot be read"},
+		{name: "a_host_by_a_name_longer_than_netbios_allows", machine: "octopus-production-03", says: "OCTOPUS-PRODUCT"},
+		{name: "another_machine_with_the_same_first_15_characters", machine: "octopus-production-04"},
+		{name: "a_marker_that_is_empty", machine: "jump", env: map[string]string{"TentacleHome": ""}},
 		{name: "step_without_address", env: map[string]string{"TentacleHome": "x"}, says: "OCTOPATCH_STEP_SERVER_URL"},
 		{name: "calamari_without_address", env: map[string]string{"OctopusCalamariWorkingDirectory": "x"}, says: "OCTOPATCH_STEP_SERVER_URL"},
 		{name: "step_of_the_very_server", env: map[string]string{"TentacleHome": "x"}, stepURL: "https://same", says: "very server"},
@@ -39,6 +44,9 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			if c.machine = cmp.Or(c.machine, "jump"); c.machine == "-" {
+				c.machine = ""
+			}
 			g := Guard{Env: func(k string) string { return c.env[k] }, Machine: c.machine, MachineID: c.id, StepURL: c.stepURL, Installation: func(_ context.Context, url string) (string, error) {
 				switch url {
 				case "https://same", "https://alias":
@@ -50,11 +58,20 @@ func TestCheck(t *testing.T) {
 				}
 				return "", errors.New("connection refused")
 			}}
-			faults := g.Check(context.Background(), procedure.ServerInfo{InstallationID: "target"}, []procedure.HostFacts{{Computer: "OCTO-01", MachineID: "id1"}, {Computer: "OCTO-02", MachineID: "id2"}})
+			faults := g.Check(context.Background(), procedure.ServerInfo{InstallationID: "target"}, []procedure.HostFacts{{Computer: "OCTO-01", MachineID: "id1"}, {Computer: "OCTO-02", MachineID: "id2"}, {Computer: "OCTOPUS-PRODUCT", FQDN: "octopus-production-03.example.com", MachineID: "id4"}})
 			err := errors.Join(faults...)
 			if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, procedure.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.says)) {
 				t.Errorf("got %v, want %q", err, c.says)
 			}
 		})
+	}
+}
+
+// TestSilentHost: a host that does not tell who it is may be this machine.
+func TestSilentHost(t *testing.T) {
+	t.Parallel()
+	g := Guard{Env: func(string) string { return "" }, Machine: "jump"}
+	if err := errors.Join(g.Check(context.Background(), procedure.ServerInfo{}, []procedure.HostFacts{{}})...); !errors.Is(err, procedure.ErrRefused) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -33,10 +33,10 @@ type Watchdog struct {
 
 // Windows is what tells one operating system state from another.
 type Windows struct {
-	Boot    string // boot time as FILETIME digits: compared for equality only
-	Caption string // "Microsoft Windows Server 2022 Standard"
-	Build   string // "20348"
-	UBR     int    // update build revision
+	Boot    string `json:"boot"`    // boot time as FILETIME digits: compared for equality only
+	Caption string `json:"caption"` // "Microsoft Windows Server 2022 Standard"
+	Build   string `json:"build"`   // "20348"
+	UBR     int    `json:"ubr"`     // update build revision
 }
 
 // HostFacts is what preflight and plan need to know of a host; reading them changes nothing.

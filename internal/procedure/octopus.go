@@ -26,16 +26,16 @@ type NodePing struct {
 
 // Task is an Octopus task that has not completed.
 type Task struct {
-	ID           string
-	Name         string // the type: Deploy, RunbookRun, Health, …
-	Description  string
-	State        string // Queued, Executing, Cancelling
-	SpaceID      string // empty for system tasks
-	Node         string // ServerNode: the node's id, on old servers its name; empty while not picked up
-	QueueTime    time.Time
-	QueueExpiry  time.Time
-	StartTime    time.Time // zero: not started
-	WaitsForUser bool      // HasPendingInterruptions
+	ID           string    `json:"id"`
+	Name         string    `json:"name"` // the type: Deploy, RunbookRun, Health, …
+	Description  string    `json:"description"`
+	State        string    `json:"state"`          // Queued, Executing, Cancelling
+	SpaceID      string    `json:"space"`          // empty for system tasks
+	Node         string    `json:"node,omitempty"` // ServerNode: the node's id, on old servers its name; empty while not picked up
+	QueueTime    time.Time `json:"queue_time,omitzero"`
+	QueueExpiry  time.Time `json:"queue_expiry,omitzero"`
+	StartTime    time.Time `json:"start_time,omitzero"` // zero: not started
+	WaitsForUser bool      `json:"waits_for_human"`     // HasPendingInterruptions
 }
 
 // ServerInfo is what /api and /api/serverstatus say.

@@ -1,0 +1,84 @@
+package rehearsal
+
+import (
+	"encoding/json"
+
+	"github.com/octopatch/octopatch/internal/rehearsal/fault"
+	"github.com/octopatch/octopatch/internal/rehearsal/machine"
+	"github.com/octopatch/octopatch/internal/rehearsal/wsman"
+)
+
+// host is a simulated machine with its listener.
+type host struct {
+	name        string
+	machine     *machine.Machine
+	listener    *wsman.Server
+	fingerprint string
+}
+
+func hostFaults() []fault.Fault { return machine.Faults() }
+
+func (w *World) newHost(o Options, name string) (*host, error) {
+	certificate, err := wsman.SelfSigned("127.0.0.1", name+".example.com")
+	if err != nil {
+		return nil, err
+	}
+	h := &host{name: name, fingerprint: wsman.Fingerprint(certificate)}
+	h.machine, err = machine.New(machine.Options{
+		Clock: w.Clock, Seed: o.Seed, Name: name, Dir: w.hostDir(name), Faults: w.faults, Log: w.Log, PowerShell: o.PowerShell,
+		Configuration: func(instance string) string { return w.configuration(name, instance) },
+		Drain:         func(_ string, drained bool) { w.cluster.DrainLocal(name, drained) },
+		OnService: func(running, clean bool) {
+			if running {
+				w.cluster.ServiceStarted(name)
+			} else {
+				w.cluster.ServiceStopped(name, clean)
+			}
+		},
+		Down: func() { h.listener.Down() },
+		Up:   func() error { return h.listener.Up() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.listener, err = wsman.Listen("127.0.0.1:0", wsman.Options{
+		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Runner: h.machine,
+	})
+	if err != nil {
+		h.machine.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *host) close() {
+	if h.listener != nil {
+		h.listener.Close()
+	}
+	h.machine.Close()
+}
+
+// configuration is what show-configuration prints. The connection string is a secret that must never leave
+// the host; tests search for its password on the wire.
+func (w *World) configuration(name, instance string) string {
+	node := name
+	if instance != "OctopusServer" {
+		node = name + "-" + instance
+	}
+	if w.faults.Has("wrong-machine", name) {
+		node = "SOMEBODY-ELSE"
+	}
+	text, err := json.Marshal(map[string]string{
+		"Octopus.Server.NodeName":                          node,
+		"Octopus.WebPortal.ListenPrefixes":                 w.cluster.NodeURL(name) + "/",
+		"Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Initial Catalog=Octopus;User ID=octopus;Password=" + DatabasePassword,
+		"Octopus.Folder.LogDirectory":                      `\\FILES01\octopus\logs`,
+	})
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// DatabasePassword stands in the simulated connection string.
+const DatabasePassword = "rehearsal-sql-password"

@@ -1,0 +1,70 @@
+package rehearsal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/rehearsal/machine"
+	"github.com/octopatch/octopatch/internal/rehearsal/server"
+)
+
+// State is the whole world at one moment.
+type State struct {
+	Cluster server.Snapshot
+	Hosts   map[string]machine.State
+}
+
+// State reads the world.
+func (w *World) State() State {
+	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]machine.State{}}
+	for _, h := range w.hosts {
+		s.Hosts[h.name] = h.machine.Snapshot()
+	}
+	return s
+}
+
+// Downtime is how long the load balancer's address would not have answered a user since the given moment,
+// from the world's own log.
+func (w *World) Downtime(since time.Time) time.Duration {
+	total := time.Duration(0)
+	for _, o := range w.cluster.Downtime() {
+		from, to := o.From, o.To
+		if to.IsZero() {
+			to = w.Clock.Now()
+		}
+		if from.Before(since) {
+			from = since
+		}
+		total += max(0, to.Sub(from))
+	}
+	return total
+}
+
+// Promise is one thing that must be true of the world after a good run.
+type Promise struct {
+	Node string
+	What string
+	Kept bool
+}
+
+// Compare holds the world after a run against the world before it: patched, serving, and exactly as it was.
+func Compare(before, after State) []Promise {
+	var list []Promise
+	add := func(node, what string, kept bool) { list = append(list, Promise{node, what, kept}) }
+	add("", "Maintenance Mode is as before", before.Cluster.Maintenance == after.Cluster.Maintenance)
+	for _, n := range after.Cluster.Nodes {
+		i := slices.IndexFunc(before.Cluster.Nodes, func(b server.NodeSnapshot) bool { return b.Name == n.Name })
+		if _, ours := after.Hosts[n.Name]; !ours || i < 0 {
+			continue
+		}
+		b := before.Cluster.Nodes[i]
+		add(n.Name, "drain mode and task cap are as before", n.Drained == b.Drained && n.TaskCap == b.TaskCap)
+		hostBefore, hostAfter := before.Hosts[n.Name], after.Hosts[n.Name]
+		add(n.Name, fmt.Sprintf("patched: UBR %d to %d", hostBefore.UBR, hostAfter.UBR), hostAfter.UBR > hostBefore.UBR)
+		add(n.Name, "services run with the start types that they had", slices.Equal(hostBefore.Services, hostAfter.Services))
+		add(n.Name, "watchdogs are as before", slices.Equal(hostBefore.Watchdogs, hostAfter.Watchdogs))
+		add(n.Name, "no file and no task is left", len(hostAfter.Files) == 0 && len(hostAfter.Tasks) == 0)
+	}
+	return list
+}

@@ -1,0 +1,248 @@
+// Package windows is the simulated Windows machine of a rehearsal: services, scheduled tasks, registry, files,
+// Windows Update and reboots, behind a command prompt that WS-Management can start commands in.
+package windows
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/clock"
+	"github.com/octopatch/octopatch/internal/rehearsal/fault"
+	"github.com/octopatch/octopatch/internal/rehearsal/record"
+)
+
+// Options describe one machine and the world around it.
+type Options struct {
+	Clock      clock.Clock
+	Seed       int64
+	Name       string // Octopus node name; the computer is called so as well
+	Dir        string // an existing directory that stands for the system drive; the caller removes it
+	Faults     *fault.Set
+	Log        *record.Log // nil: no log
+	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
+
+	Instance string   // Octopus instance; empty: OctopusServer, the default one
+	Prefixes []string // its listen prefixes
+	Version  string   // file version of Octopus.Server.exe
+	// Exe is Octopus.Server.exe for all that reaches into Octopus; what it says and its exit code.
+	Exe func(args []string) (stdout string, exit int)
+	// OnService is told each state of the Octopus Server service, in order: Running, Stop Pending, Stopped, …
+	OnService func(state string)
+	// Down takes the machine off the network and Up brings it back.
+	Down func()
+	Up   func() error
+}
+
+// ConnectionString is the secret in the configuration of the simulated Octopus Server: it must never leave a host.
+const ConnectionString = "Data Source=sql.rehearsal.example;Initial Catalog=Octopus;User ID=octopus;Password=Never-On-The-Wire-7f3a"
+
+// Machine is one simulated Windows machine. Its methods may be called from any goroutine.
+type Machine struct {
+	o         Options
+	clock     clock.Clock
+	computer  string
+	node      string // what Octopus on this machine calls itself
+	guid      string
+	folder    string // ProgramData
+	program   string // full path of Octopus.Server.exe
+	draw      durations
+	listener  net.Listener // of the bridge
+	deadEnd   net.Listener // a listen prefix that never answers
+	life      context.Context
+	end       context.CancelFunc
+	running   sync.WaitGroup
+	events    chan func()
+	eventsEnd chan struct{}
+
+	mu        sync.Mutex
+	session   context.Context // from boot to shutdown
+	shutdown  context.CancelFunc
+	up        bool
+	boots     int
+	bootTime  time.Time
+	services  []*service
+	tasks     []*task
+	folders   map[string]string // task folders and their access lists
+	registry  map[string]*key
+	security  map[string]guarded // access lists of directories, by path
+	updates   []*update
+	agent     agent
+	pending   *time.Timer // a shutdown that is scheduled
+	leaving   bool        // the shutdown is in progress
+	tokens    map[string]process
+	started   map[string]int // scripts that were started, by name
+	injected  []injection
+	commands  int
+	lastCheck time.Time
+	bitten    bool
+	second    bool // the second reboot has been
+}
+
+// durations are drawn once, so that a seed gives the same machine whatever happens when.
+type durations struct {
+	start, stop         time.Duration
+	reboots             [16]time.Duration
+	search              time.Duration
+	downloads, installs map[string]time.Duration
+	uptime              time.Duration
+}
+
+// New starts a machine that has been running for some days.
+func New(o Options) (*Machine, error) {
+	if o.Instance == "" {
+		o.Instance = "OctopusServer"
+	}
+	sum := fnv.New64a()
+	sum.Write([]byte(o.Name)) //nolint:errcheck // a hash never fails
+	rng := rand.New(rand.NewPCG(uint64(o.Seed), sum.Sum64()))
+	m := &Machine{
+		o: o, clock: o.Clock, computer: strings.ToUpper(o.Name), node: o.Name,
+		folder:    filepath.Join(o.Dir, "ProgramData"),
+		program:   filepath.Join(o.Dir, "Program Files", "Octopus Deploy", "Octopus", "Octopus.Server.exe"),
+		events:    make(chan func(), 1024),
+		eventsEnd: make(chan struct{}),
+		folders:   map[string]string{`\`: ""},
+		security:  map[string]guarded{}, tokens: map[string]process{}, started: map[string]int{},
+		guid: fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint64()&0xffffffffffff),
+	}
+	if len(m.computer) > 15 { // NetBIOS
+		m.computer = m.computer[:15]
+	}
+	if o.Faults.Has("wrong-machine", o.Name) {
+		m.computer, m.node = "STRANGER-01", "stranger-01"
+	}
+	m.catalogue(rng)
+	m.drawDurations(rng)
+	m.bootTime = m.clock.Now().Add(-m.draw.uptime).Truncate(time.Microsecond)
+	m.up, m.boots = true, 1
+	m.life, m.end = context.WithCancel(context.Background())
+	m.session, m.shutdown = context.WithCancel(m.life)
+	if err := m.makeFiles(); err != nil {
+		return nil, err
+	}
+	if err := m.openListeners(); err != nil {
+		return nil, err
+	}
+	m.makeServices()
+	m.makeRegistry()
+	m.makeTasks()
+	go m.tell()
+	m.applyFaults()
+	return m, nil
+}
+
+// between draws a duration of whole seconds.
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	return (low + time.Duration(rng.Int64N(int64(high-low)+1))).Truncate(time.Second)
+}
+
+func (m *Machine) drawDurations(rng *rand.Rand) {
+	m.draw.start = between(rng, 20*time.Second, 40*time.Second)
+	m.draw.stop = between(rng, 6*time.Second, 15*time.Second)
+	m.draw.search = between(rng, 25*time.Second, 60*time.Second)
+	m.draw.uptime = between(rng, 20*24*time.Hour, 40*24*time.Hour)
+	for i := range m.draw.reboots {
+		m.draw.reboots[i] = between(rng, 2*time.Minute, 4*time.Minute)
+	}
+}
+
+// tell delivers events to the world one after the other and without any lock.
+func (m *Machine) tell() {
+	defer close(m.eventsEnd)
+	for f := range m.events {
+		f()
+	}
+}
+
+// openListeners opens what PowerShell talks to, and the prefix that never answers.
+func (m *Machine) openListeners() error {
+	var err error
+	if m.o.PowerShell {
+		if m.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it does not wait
+			return err
+		}
+		m.running.Go(m.serve)
+	}
+	if m.has("ping-dead") {
+		if m.deadEnd, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it does not wait
+			return err
+		}
+		m.running.Go(m.hangUp)
+		m.o.Prefixes = []string{"http://" + m.deadEnd.Addr().String() + "/"}
+	}
+	return nil
+}
+
+// hangUp closes every connection at once: nobody waits for an answer that never comes.
+func (m *Machine) hangUp() {
+	for {
+		conn, err := m.deadEnd.Accept()
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+	}
+}
+
+func (m *Machine) has(name string) bool { return m.o.Faults.Has(name, m.o.Name) }
+
+func (m *Machine) take(name string, times int) bool { return m.o.Faults.Take(name, m.o.Name, times) }
+
+// Close ends everything that runs on the machine and waits for it.
+func (m *Machine) Close() error {
+	m.end()
+	m.mu.Lock()
+	if m.pending != nil {
+		m.pending.Stop()
+	}
+	m.mu.Unlock()
+	for _, l := range []net.Listener{m.listener, m.deadEnd} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	m.running.Wait()
+	close(m.events)
+	<-m.eventsEnd
+	return nil
+}
+
+// event queues f for the world. The caller holds the lock.
+func (m *Machine) event(f func()) {
+	if m.life.Err() == nil {
+		m.events <- f
+	}
+}
+
+// log adds a change that was asked of this machine.
+func (m *Machine) log(what, detail, fate string) {
+	if m.o.Log == nil {
+		return
+	}
+	m.o.Log.Add(record.Write{Time: m.clock.Now(), Node: m.o.Name, What: what, Detail: detail, Fate: fate})
+}
+
+// makeFiles creates the directories that Windows has.
+func (m *Machine) makeFiles() error {
+	for _, dir := range []string{m.folder, filepath.Join(m.o.Dir, "Windows", "Logs", "CBS"), filepath.Dir(m.program)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(m.cbsLog(), []byte("CBS    Starting TrustedInstaller initialization.\r\n"), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(m.program, nil, 0o700)
+}
+
+func (m *Machine) systemRoot() string { return filepath.Join(m.o.Dir, "Windows") }
+
+func (m *Machine) cbsLog() string { return filepath.Join(m.systemRoot(), "Logs", "CBS", "CBS.log") }

@@ -76,7 +76,7 @@ function Read-Property([object]$Object, [string]$Name, [object]$Default = $null)
 function Set-Property([object]$Object, [string]$Name, [object]$Value) {
     $property = $Object.PSObject.Properties[$Name]
     if ($null -ne $property) { $property.Value = $Value; return }
-    $Object.PSObject.Properties.Add((New-Object -TypeName System.Management.Automation.PSNoteProperty -ArgumentList $Name, $Value))
+    $Object.PSObject.Properties.Add([System.Management.Automation.PSNoteProperty]::new($Name, $Value))
 }
 
 # ConvertTo-UnixTime turns a date into whole seconds since 1970; no ISO date crosses PowerShell, because

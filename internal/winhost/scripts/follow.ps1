@@ -5,7 +5,7 @@
 # Get-Activity changes as long as Windows' own installer does something, even if the worker is silent.
 function Get-Activity {
     $size = 0
-    $log = "$env:SystemRoot\Logs\CBS\CBS.log"
+    $log = [IO.Path]::Combine($env:SystemRoot, 'Logs', 'CBS', 'CBS.log')
     if (Test-Path -LiteralPath $log) { $size = (Get-Item -LiteralPath $log).Length }
     $seconds = 0
     foreach ($process in @(Get-Process -Name 'TiWorker', 'TrustedInstaller' -ErrorAction SilentlyContinue)) {

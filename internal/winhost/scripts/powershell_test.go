@@ -170,6 +170,29 @@ Find-Setting (ConvertFrom-Json '{"Octopus":{"Server":{"NodeName":"B"}}}') 'Octop
 	check(t, got, exe+"|A b", exe+"|One", `C:\Octopus\octopus.server.exe|Named`, "|Named", "|Named", "|Named", "OctopusServer", "True", "True", "False", "True", "False", "A", "B")
 }
 
+// The configuration holds the password of the database: of it, only what is listed leaves the host.
+func TestConfigurationStaysOnTheHost(t *testing.T) {
+	t.Parallel()
+	got := evaluate(t, "probe", `
+$configuration = '{"Octopus.Server.NodeName":"A","Octopus.WebPortal.ListenPrefixes":"http://+:80/;https://x/","c":"Server=sql01;Password=hunter2","Octopus.Storage.MasterKey":"hunter2"}'
+function Invoke-Server { param($Program, $Arguments) 'hunter2: noise' + [Environment]::NewLine + $configuration }
+$program = Join-Path $FolderPath 'Octopus.Server.exe'
+[IO.File]::WriteAllText($program, '')
+$service = [pscustomobject]@{ Name = 'OctopusDeploy'; State = 'Running'; StartMode = 'Auto'; PathName = '"' + $program + '" run' }
+ConvertTo-Line (Get-InstanceFacts $service @('one') @('localhost'))
+$configuration = '{"broken hunter2"'
+ConvertTo-Line (Get-InstanceFacts $service @() @('localhost'))
+`)
+	const service = `{"service":{"name":"OctopusDeploy","state":"Running","start":"Auto","delayed":false,"dependents":`
+	for i := range got {
+		before, rest, _ := strings.Cut(got[i], `"version":"`)
+		_, after, _ := strings.Cut(rest, `"`)
+		got[i] = before + `"version":"` + `"` + after // an empty file has another version everywhere
+	}
+	check(t, got, service+`["one"]},"name":"OctopusServer","node":"A","prefixes":["http://+:80/","https://x/"],"version":"","localData":false}`,
+		service+`[]},"name":"OctopusServer","node":"","prefixes":[],"version":"","localData":false}`)
+}
+
 func TestPingAddresses(t *testing.T) {
 	t.Parallel()
 	got := evaluate(t, "health", `

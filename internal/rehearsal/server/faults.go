@@ -94,29 +94,29 @@ func (c *Cluster) prepareFaults() {
 // faultyTasks adds the tasks that faults bring.
 func (c *Cluster) faultyTasks() {
 	r := c.draw("faulty tasks")
+	endless := func(n *node, space, waits string) {
+		t := c.started(c.mustWait(r), r, n)
+		t.name, t.description = "Deploy", "Deploy Mainframe release 1.0.7 to Production"
+		t.space, t.waits, t.endless = space, waits, true
+		c.add(t)
+	}
 	for _, n := range c.nodes {
 		if n.service != serving {
 			continue
 		}
 		if c.faults.Has("task-never-ends", n.name) {
-			t := c.started(c.deployment(r), r, n)
-			t.space, t.endless = spaces[0].id, true
-			c.add(t)
+			endless(n, spaces[0].id, "")
 		}
 		if c.faults.Has("task-waits-for-user", n.name) {
-			t := c.started(c.deployment(r), r, n)
-			t.space, t.endless, t.waits = spaces[0].id, true, "GuidedFailure"
-			c.add(t)
+			endless(n, spaces[0].id, "GuidedFailure")
 		}
 		if c.faults.Has("key-sees-little", n.name) {
-			t := c.started(c.deployment(r), r, n)
-			t.space, t.endless = spaces[1].id, true
-			c.add(t)
+			endless(n, spaces[1].id, "")
 		}
 	}
 	if c.faults.Has("many-tasks", c.nodes[0].name) {
 		for range scheduled {
-			t := c.deployment(r)
+			t := c.mustWait(r)
 			t.queue = c.now.Add(between(r, farLeast, farMost))
 			c.add(t)
 		}

@@ -51,8 +51,8 @@ func (c *Cluster) userTask(r *rand.Rand) task {
 	return t
 }
 
-// deployment is userTask, but always one that must be waited for.
-func (c *Cluster) deployment(r *rand.Rand) task {
+// mustWait is userTask, but always a deployment or a runbook run, for which a drain has to wait.
+func (c *Cluster) mustWait(r *rand.Rand) task {
 	t := c.userTask(r)
 	if !t.ofUsers() {
 		t.name, t.description, t.length = "Deploy", "Deploy Web shop release 4.2.1 to Production", t.length*4
@@ -71,7 +71,7 @@ func (c *Cluster) prepare() {
 		r := c.draw("before", n.name)
 		if !n.drained && n.taskCap > 0 {
 			for k := range 2 - i%2 {
-				t := c.add(c.started(c.deployment(r), r, n))
+				t := c.add(c.started(c.mustWait(r), r, n))
 				c.finishAfter(t, between(r, 40*time.Second, time.Duration(200-60*k)*time.Second))
 			}
 		}
@@ -124,15 +124,15 @@ func (c *Cluster) addHistory() {
 func (c *Cluster) addWaiting() {
 	r := c.draw("waiting")
 	for _, in := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
-		t := c.deployment(r)
+		t := c.mustWait(r)
 		t.queue = c.now.Add(in)
 		t.expiry = t.queue.Add(time.Hour)
 		c.add(t)
 	}
-	paused := c.started(c.deployment(r), r, c.nodes[0])
+	paused := c.started(c.mustWait(r), r, c.nodes[0])
 	paused.state, paused.waits = queued, "ManualIntervention" // it gave its slot back and stays tied to its node
 	c.add(paused)
-	c.add(c.deployment(r))
+	c.add(c.mustWait(r))
 }
 
 // arrive chains arrivals, the first of them after d. In Maintenance Mode users cannot queue anything, but
@@ -150,7 +150,7 @@ func (c *Cluster) arrive(purpose string, nth int, d time.Duration) {
 		r := c.arrivals.random
 		t, trigger := c.userTask(r), r.IntN(triggersOutOf) == 0
 		if first {
-			t, trigger, first = c.deployment(r), true, false
+			t, trigger, first = c.mustWait(r), true, false
 		}
 		if c.anyServing() && (!c.maintenance.on || trigger) {
 			c.add(t)

@@ -39,7 +39,7 @@ func (c *Cluster) settleForMaintenance() {
 		}
 	}
 	if len(due) == 0 {
-		due = append(due, c.add(c.deployment(r)))
+		due = append(due, c.add(c.mustWait(r)))
 	}
 	for i, t := range due {
 		t.length = fraction(r, i, between(r, settleLeast, settleMost/2))
@@ -59,7 +59,7 @@ func (c *Cluster) busy(n *node, r *rand.Rand) {
 	if n.taskCap == 0 || slices.ContainsFunc(c.activeOn(n), (*task).ofUsers) {
 		return
 	}
-	c.begin(c.add(c.deployment(r)), n)
+	c.begin(c.add(c.mustWait(r)), n)
 }
 
 // redraw draws anew how long each task on the node still executes; the longest is drawn from least to most.

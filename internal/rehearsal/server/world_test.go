@@ -65,7 +65,7 @@ func (w *world) pass(d time.Duration) {
 	w.clock = clock.New(w.clock.Now().Add(d), still)
 }
 
-// fields of JSON answers, which tests read without the types that wrote them.
+// object is a JSON answer, which tests read without the types that wrote them.
 type object = map[string]any
 
 // ask sends a request and returns what came; status 0 means that the connection ended without an answer.
@@ -154,7 +154,7 @@ func (w *world) maintain(on bool, want int) object {
 	return w.put("/api/maintenanceconfiguration", object{"Id": "maintenance", "IsInMaintenanceMode": on}, want)
 }
 
-// nodeAfter returns a node of the snapshot.
+// nodeNow returns a node of the snapshot.
 func (w *world) nodeNow(name string) NodeSnapshot {
 	w.t.Helper()
 	for _, n := range w.Snapshot().Nodes {

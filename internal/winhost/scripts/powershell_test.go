@@ -174,13 +174,13 @@ Find-Setting (ConvertFrom-Json '{"Octopus":{"Server":{"NodeName":"B"}}}') 'Octop
 func TestConfigurationStaysOnTheHost(t *testing.T) {
 	t.Parallel()
 	got := evaluate(t, "probe", `
-$configuration = '{"Octopus.Server.NodeName":"A","Octopus.WebPortal.ListenPrefixes":"http://+:80/;https://x/","c":"Server=sql01;Password=hunter2","Octopus.Storage.MasterKey":"hunter2"}'
-function Invoke-Server { param($Program, $Arguments) 'hunter2: noise' + [Environment]::NewLine + $configuration }
+$said = '{"Octopus.Server.NodeName":"A","Octopus.WebPortal.ListenPrefixes":"http://+:80/;https://x/","c":"Server=sql01;Password=hunter2","Octopus.Storage.MasterKey":"hunter2"}'
+function Invoke-Server { param($Program, $Arguments) 'hunter2: noise' + [Environment]::NewLine + $said }
 $program = Join-Path $FolderPath 'Octopus.Server.exe'
 [IO.File]::WriteAllText($program, '')
 $service = [pscustomobject]@{ Name = 'OctopusDeploy'; State = 'Running'; StartMode = 'Auto'; PathName = '"' + $program + '" run' }
 ConvertTo-Line (Get-InstanceFacts $service @('one') @('localhost'))
-$configuration = '{"broken hunter2"'
+$said = '{"broken hunter2"'
 ConvertTo-Line (Get-InstanceFacts $service @() @('localhost'))
 `)
 	const service = `{"service":{"name":"OctopusDeploy","state":"Running","start":"Auto","delayed":false,"dependents":`

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf16"
 
 	"golang.org/x/crypto/md4"
@@ -34,7 +35,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, refuse boo
 		if err == nil && ntlmType(raw) == 1 {
 			sess.challenge = make([]byte, 8)
 			rand.Read(sess.challenge) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
-			w.Header().Set("WWW-Authenticate", scheme+" "+base64.StdEncoding.EncodeToString(challengeMessage(sess.challenge)))
+			w.Header().Set("WWW-Authenticate", scheme+" "+base64.StdEncoding.EncodeToString(challengeMessage(sess.challenge, s.o.Clock.Now())))
 			w.WriteHeader(http.StatusUnauthorized)
 			return "", false
 		}
@@ -85,16 +86,21 @@ func wide(s string) []byte {
 }
 
 // challengeMessage is the CHALLENGE_MESSAGE of MS-NLMP with a target and its information.
-func challengeMessage(challenge []byte) []byte {
+func challengeMessage(challenge []byte, now time.Time) []byte {
 	const flags = 0x00000001 | 0x00000004 | 0x00000200 | 0x00008000 | 0x00020000 | 0x00080000 | 0x00800000 | 0x02000000 | 0x20000000 | 0x80000000
 	target := wide("HOST")
 	var info []byte
-	for _, id := range []uint16{2, 1} { // NetBIOS domain and computer name
+	pair := func(id uint16, value []byte) {
 		info = binary.LittleEndian.AppendUint16(info, id)
-		info = binary.LittleEndian.AppendUint16(info, uint16(len(target)))
-		info = append(info, target...)
+		info = binary.LittleEndian.AppendUint16(info, uint16(len(value)))
+		info = append(info, value...)
 	}
-	info = append(info, 0, 0, 0, 0)
+	for _, id := range []uint16{2, 1, 4, 3} { // domain and computer, NetBIOS and DNS
+		pair(id, target)
+	}
+	const fileTimeOfUnixEpoch = 116444736000000000
+	pair(7, binary.LittleEndian.AppendUint64(nil, uint64(now.UnixNano()/100+fileTimeOfUnixEpoch)))
+	pair(0, nil)
 	b := append([]byte{}, signature...)
 	b = binary.LittleEndian.AppendUint32(b, 2)
 	const header = 56

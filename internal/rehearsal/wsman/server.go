@@ -46,9 +46,6 @@ type Options struct {
 	Runner      Runner
 }
 
-// maxShells is MaxShellsPerUser of a Windows Server.
-const maxShells = 30
-
 // Server is the listener of one host.
 type Server struct {
 	o       Options
@@ -56,20 +53,11 @@ type Server struct {
 
 	mu      sync.Mutex
 	http    *http.Server
-	conns   map[net.Conn]*session
 	shells  map[string]*shell
 	faults  Faults
 	refused int // logins that were refused
 	served  sync.WaitGroup
-}
-
-// Faults are what a test or a rehearsal can switch on.
-type Faults struct {
-	BlackHole    bool   // requests are read and never answered
-	Resets       int    // the next requests are answered by cutting the connection
-	Unauthorized bool   // every login is refused
-	Status       int    // every request is answered with this HTTP status and no body
-	SOAP         string // every Create is answered with this fault: "denied", "quota", "unknown"
+	runs    sync.WaitGroup // of the Runner
 }
 
 // session is what the server knows of one connection.
@@ -83,18 +71,18 @@ type sessionKey struct{}
 
 // Listen starts a listener on the address, "127.0.0.1:0" for any port.
 func Listen(address string, o Options) (*Server, error) {
-	s := &Server{o: o, address: address, conns: map[net.Conn]*session{}, shells: map[string]*shell{}}
-	return s, s.Up()
+	s := &Server{o: o, address: address, shells: map[string]*shell{}}
+	if err := s.Up(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Addr is host:port; it stays the same over Down and Up.
-func (s *Server) Addr() string { return s.address }
-
-// SetFaults replaces the faults.
-func (s *Server) SetFaults(f Faults) {
+func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = f
+	return s.address
 }
 
 // Refused is how many logins were refused so far.
@@ -104,12 +92,18 @@ func (s *Server) Refused() int {
 	return s.refused
 }
 
-// Up opens the listener.
+// Up opens the listener, at the port that it had before.
 func (s *Server) Up() error {
+	s.mu.Lock()
+	up, address := s.http != nil, s.address
+	s.mu.Unlock()
+	if up {
+		return nil
+	}
 	var listener net.Listener
 	var err error
 	for range 50 { // the port may still be in the hands of the kernel right after Down
-		listener, err = net.Listen("tcp", s.address) //nolint:noctx // it does not wait
+		listener, err = net.Listen("tcp", address) //nolint:noctx // it does not wait
 		if err == nil {
 			break
 		}
@@ -120,19 +114,8 @@ func (s *Server) Up() error {
 	}
 	server := &http.Server{
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Minute, ErrorLog: silent(),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			session := &session{}
-			s.mu.Lock()
-			s.conns[c] = session
-			s.mu.Unlock()
-			return context.WithValue(ctx, sessionKey{}, session)
-		},
-		ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateClosed || state == http.StateHijacked {
-				s.mu.Lock()
-				delete(s.conns, c)
-				s.mu.Unlock()
-			}
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, sessionKey{}, &session{})
 		},
 	}
 	s.mu.Lock()
@@ -145,87 +128,24 @@ func (s *Server) Up() error {
 	return nil
 }
 
-// Down closes the listener, cuts every connection and forgets every shell, as a reboot does.
+// Down closes the listener, cuts every connection and forgets every shell, as a reboot does. A command that is
+// on its way may call it: nothing is waited for.
 func (s *Server) Down() {
 	s.mu.Lock()
-	server, shells := s.http, s.shells
-	s.http, s.shells = nil, map[string]*shell{}
+	server := s.http
+	s.http = nil
 	s.mu.Unlock()
 	if server != nil {
 		server.Close()
 	}
-	for _, sh := range shells {
-		sh.end()
-	}
+	s.endShells()
 }
 
-// Close ends the server for good.
+// Close ends the server for good, and waits for its commands.
 func (s *Server) Close() {
 	s.Down()
 	s.served.Wait()
-}
-
-// cut ends the connection without an answer.
-func cut(w http.ResponseWriter) {
-	if h, ok := w.(http.Hijacker); ok {
-		if conn, _, err := h.Hijack(); err == nil {
-			if t, ok := conn.(*tls.Conn); ok {
-				conn = t.NetConn()
-			}
-			if t, ok := conn.(*net.TCPConn); ok {
-				_ = t.SetLinger(0) // a reset, and no orderly end
-			}
-			conn.Close()
-			return
-		}
-	}
-	panic(http.ErrAbortHandler)
-}
-
-// serve answers one request.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	f := s.faults
-	if f.Resets > 0 {
-		s.faults.Resets--
-	}
-	s.mu.Unlock()
-	switch {
-	case f.BlackHole:
-		<-r.Context().Done()
-		return
-	case f.Resets > 0:
-		cut(w)
-		return
-	case f.Status != 0:
-		w.WriteHeader(f.Status)
-		return
-	case r.URL.Path != "/wsman" || r.Method != http.MethodPost:
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	if isIdentify(body) { // the one message that needs no login
-		identify(w)
-		return
-	}
-	user, ok := s.authenticate(w, r, f.Unauthorized)
-	if !ok {
-		return
-	}
-	if len(body) == 0 {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	message, err := parse(body)
-	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	s.dispatch(w, r, user, message, f)
+	s.runs.Wait()
 }
 
 // Port is the port of Addr.

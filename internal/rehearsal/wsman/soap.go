@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -55,7 +54,8 @@ type message struct {
 				Names     string `xml:",chardata"`
 			} `xml:"DesiredStream"`
 		} `xml:"Receive"`
-		Signal struct {
+		Identify *struct{} `xml:"http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd Identify"`
+		Signal   struct {
 			CommandID string `xml:"CommandId,attr"`
 			Code      string `xml:"Code"`
 		} `xml:"Signal"`
@@ -69,7 +69,7 @@ func parse(body []byte) (*message, error) {
 	if err := d.Decode(&m); err != nil {
 		return nil, err
 	}
-	if m.Header.Action == "" {
+	if m.Header.Action == "" && m.Body.Identify == nil {
 		return nil, errors.New("no action")
 	}
 	return &m, nil
@@ -135,46 +135,4 @@ func text(s string) string {
 	var b strings.Builder
 	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
 	return b.String()
-}
-
-func reply(w http.ResponseWriter, m *message, action, body string) {
-	put(w, http.StatusOK, envelope(action, m.Header.MessageID, body))
-}
-
-func put(w http.ResponseWriter, status int, body string) {
-	w.Header().Set("Content-Type", "application/soap+xml;charset=UTF-8")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body) // the client may be gone
-}
-
-// faultKind is a SOAP fault with Windows' own code.
-type faultKind struct {
-	code    uint32
-	subcode string
-	reason  string
-}
-
-var (
-	faultTimedOut = faultKind{2150858793, "w:TimedOut", "The WS-Management service cannot complete the operation within the time specified in OperationTimeout."}
-	faultNoShell  = faultKind{2150858843, "w:InvalidSelectors", "The request for the Windows Remote Shell with ShellId failed because the shell was not found on the server."}
-	faultQuota    = faultKind{2150859173, "w:QuotaLimit", "The WS-Management service cannot process the request. The maximum number of shells for this user has been exceeded."}
-	faultDenied   = faultKind{5, "w:AccessDenied", "Access is denied."}
-	faultUnknown  = faultKind{2150858752, "w:InternalError", "The WS-Management service cannot process the request."}
-	faultAction   = faultKind{2150858770, "a:ActionNotSupported", "The action is not supported by the service."}
-	faultResource = faultKind{2150858778, "w:InvalidResourceURI", "The resource URI is not supported."}
-)
-
-func fault(w http.ResponseWriter, m *message, f faultKind) {
-	body := `<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>` + f.subcode + `</s:Value></s:Subcode></s:Code><s:Reason><s:Text xml:lang="en-US">` + text(f.reason) +
-		`</s:Text></s:Reason><s:Detail><f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" Code="` + fmt.Sprint(f.code) + `" Machine="host"><f:Message>` + text(f.reason) +
-		`</f:Message></f:WSManFault></s:Detail></s:Fault>`
-	put(w, http.StatusInternalServerError, envelope("http://schemas.dmtf.org/wbem/wsman/1/wsman/fault", m.Header.MessageID, body))
-}
-
-func isIdentify(body []byte) bool { return bytes.Contains(body, []byte("wsmanidentity.xsd")) }
-
-func identify(w http.ResponseWriter) {
-	put(w, http.StatusOK, `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header/><s:Body><wsmid:IdentifyResponse xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">`+
-		`<wsmid:ProtocolVersion>http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd</wsmid:ProtocolVersion><wsmid:ProductVendor>Microsoft Corporation</wsmid:ProductVendor>`+
-		`<wsmid:ProductVersion>OS: 0.0.0 SP: 0.0 Stack: 3.0</wsmid:ProductVersion></wsmid:IdentifyResponse></s:Body></s:Envelope>`)
 }

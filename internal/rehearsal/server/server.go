@@ -155,10 +155,9 @@ func (c *Cluster) NodeURL(name string) string { return "http://" + c.mustNode(na
 func (c *Cluster) InstallationID() string { return c.installation }
 
 // enter locks the state and plays what has happened by itself up to now; leave must follow.
-func (c *Cluster) enter() time.Time {
+func (c *Cluster) enter() {
 	c.mu.Lock()
 	c.play(c.clock.Now())
-	return c.now
 }
 
 // leave notes whether users are still answered, and unlocks.
@@ -189,7 +188,7 @@ const reopenLimit = 10 * time.Second
 
 // open listens and serves; n is nil for the load balancer.
 func (c *Cluster) open(address string, n *node) (*listener, error) {
-	socket, err := net.Listen("tcp", address)
+	socket, err := (&net.ListenConfig{}).Listen(c.closing, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestEveryWriteInEveryWay(t *testing.T) {
 		{"octopus maintenance on", "", nil,
 			func(w *world, want int) { w.maintain(true, want) },
 			func(w *world) bool { return w.Snapshot().Maintenance }},
-		{"octopus maintenance off", "", func(w *world) { w.Cluster.maintenance.on = true },
+		{"octopus maintenance off", "", func(w *world) { w.maintenance.on = true },
 			func(w *world, want int) { w.maintain(false, want) },
 			func(w *world) bool { return !w.Snapshot().Maintenance }},
 		{"octopus cancel task", "TWO", nil,

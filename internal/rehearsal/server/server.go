@@ -56,6 +56,7 @@ type Cluster struct {
 	agenda      agenda
 	nodes       []*node
 	tasks       []*task // oldest first; ids grow by one
+	due         []*task // those that are open and not scheduled for later, in the order of the queue
 	maintenance maintenance
 	turn        int // of the balancer's round robin
 	arrivals    arrivals

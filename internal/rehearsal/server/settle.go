@@ -33,8 +33,8 @@ func (c *Cluster) settleForMaintenance() {
 	c.maintenance.switches++
 	r := c.draw("maintenance", c.maintenance.switches)
 	var due []*task
-	for _, t := range c.tasks {
-		if t.state == queued && !t.queue.After(c.now) && t.waits == "" && t.node == nil && t.ofUsers() {
+	for _, t := range c.due {
+		if t.state == queued && t.waits == "" && t.node == nil && t.ofUsers() {
 			due = append(due, t)
 		}
 	}

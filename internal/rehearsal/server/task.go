@@ -64,6 +64,16 @@ func (c *Cluster) add(t task) *task {
 		t.expiry = t.queue.Add(queueExpiry)
 	}
 	c.tasks = append(c.tasks, &t)
+	enter := func() {
+		if t.open() { // it may have been canceled before it was due
+			c.due = append(c.due, &t)
+		}
+	}
+	if t.queue.After(c.now) {
+		c.after(t.queue.Sub(c.now), enter)
+	} else {
+		enter()
+	}
 	return &t
 }
 
@@ -88,12 +98,12 @@ func (c *Cluster) pickUp(n *node) {
 		return
 	}
 	free := min(n.taskCap-c.running(n), picksPerPoll)
-	for _, t := range c.tasks {
+	for _, t := range slices.Clone(c.due) {
 		if free <= 0 {
 			return
 		}
 		switch {
-		case t.state != queued || t.queue.After(c.now) || t.waits != "":
+		case t.state != queued || t.waits != "":
 		case t.node != nil && t.node != n: // a task that was paused resumes on its own node (OctopusDeploy/Issues#6372)
 		case !t.expiry.After(c.now):
 			c.end(t, timedOut, "The task was not started before its time in the queue ended.")
@@ -137,6 +147,7 @@ func (c *Cluster) finishAfter(t *task, d time.Duration) {
 func (c *Cluster) end(t *task, state, problem string) {
 	t.finishing++
 	t.state, t.problem, t.completed, t.waits = state, problem, c.now, ""
+	c.due = slices.DeleteFunc(c.due, func(d *task) bool { return d == t })
 }
 
 // running counts what the node executes or cancels, system tasks included.
@@ -144,7 +155,7 @@ func (c *Cluster) running(n *node) int { return len(c.activeOn(n)) }
 
 func (c *Cluster) activeOn(n *node) []*task {
 	var list []*task
-	for _, t := range c.tasks {
+	for _, t := range c.due {
 		if t.active() && t.node == n {
 			list = append(list, t)
 		}

@@ -84,3 +84,10 @@ func (c *Client) Serving(ctx context.Context) error {
 	_, err := ask[root](ctx, c, call{path: "/api", open: true, once: true, limit: pingLimit})
 	return err
 }
+
+// Installation reads the installation's id, without sending any login: it may be asked of a server that is
+// not the one that the login is for.
+func (c *Client) Installation(ctx context.Context) (string, error) {
+	r, err := ask[root](ctx, c, call{path: "/api", open: true})
+	return r.InstallationID, err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -95,7 +96,7 @@ func running(j Journal, services []string) []string {
 	}
 	var names []string
 	for _, service := range j.Host.Services {
-		if service.State == "Running" {
+		if service.State == "Running" && slices.Contains(services, service.Name) { // the journal names their dependents too
 			names = append(names, service.Name)
 		}
 	}

@@ -40,9 +40,9 @@ type stop struct{ kind, message, code string }
 func (s *stop) Error() string { return s.message }
 
 func (p *process) line(kind string, value any) {
-	text, err := json.Marshal(object{"nonce": p.nonce, kind: value})
-	if err == nil {
-		fmt.Fprintf(p.out, "%s\r\n", text)
+	text, err := json.Marshal(value)
+	if err == nil { // the nonce comes first, as PowerShell's ordered table writes it
+		fmt.Fprintf(p.out, "{\"nonce\":%q,%q:%s}\r\n", p.nonce, kind, text)
 	}
 }
 

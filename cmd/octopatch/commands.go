@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/octopatch/octopatch/internal/engine"
+	"github.com/octopatch/octopatch/internal/procedure"
+	"github.com/octopatch/octopatch/internal/report"
+	"github.com/octopatch/octopatch/internal/settings"
+)
+
+// version is set by the release build.
+var version = ""
+
+// command is one word of the command line.
+type command struct {
+	name string
+	help string
+	need settings.Need
+	json bool // takes --json
+	run  func(context.Context, *session) int
+}
+
+func commands() []command {
+	list := []command{
+		{"run", "the full procedure, on every node of OCTOPATCH_NODES in turn", settings.Change, false, runAll},
+		{"plan", "what run would do now; --json", settings.Hosts, true, runPlan},
+		{"preflight", "prove rights, reach, mapping and health; changes nothing", settings.Hosts, false, runPreflight},
+		{"stage", "search and download updates while Octopus serves", settings.Hosts, false, runStage},
+		{"status", "where an unfinished run stands, read from the hosts; --json", settings.Hosts, true, runStatus},
+	}
+	for _, p := range procedure.Phases() {
+		need := settings.Change
+		if p.Cluster {
+			need = settings.Hosts
+		}
+		list = append(list, command{p.Name, p.HA, need, false, runPhase(p)})
+	}
+	return append(list,
+		command{"rehearse", "the full procedure against an embedded simulation; --faults lists what can be broken, --serve serves the world alone", settings.Nothing, false, rehearse},
+		command{"settings", "every setting with its variable, default and meaning; --json", settings.Nothing, true, runSettings},
+		command{"version", "the version", settings.Nothing, false, runVersion},
+		command{"help", "this text", settings.Nothing, false, runHelp})
+}
+
+// session is one call of the program.
+type session struct {
+	command  command
+	args     []string
+	environ  []string
+	settings settings.Settings
+	out      *report.Redact // standard output; in json mode it holds events and nothing else
+	errs     *report.Redact
+	asJSON   bool
+	sink     procedure.Sink
+	warnings *report.Warnings
+}
+
+// run is the program: it reads the command and the settings, and returns the exit code.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	s := &session{environ: environ, out: report.NewRedact(stdout), errs: report.NewRedact(stderr)}
+	defer s.out.Flush()  //nolint:errcheck // nobody is left to tell
+	defer s.errs.Flush() //nolint:errcheck // nobody is left to tell
+	name := s.env("OCTOPATCH_PHASE")
+	if len(args) > 0 {
+		name, args = strings.TrimLeft(args[0], "-"), args[1:]
+	}
+	if name == "" {
+		s.usage(s.errs)
+		return engine.ExitRefused
+	}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return s.refuse(procedure.Refuse("octopatch "+name, "is no command; the commands are "+strings.Join(commandNames(all), ", "), "octopatch help says what they do"))
+	}
+	s.command, s.args = all[i], args
+	if err := s.readArgs(); err != nil {
+		return s.refuse(err)
+	}
+	if s.command.name == "rehearse" { // the world brings the settings that are missing
+		return s.command.run(ctx, s)
+	}
+	return s.start(ctx)
+}
+
+// start reads the settings and runs the command.
+func (s *session) start(ctx context.Context) int {
+	var err error
+	s.settings, err = settings.Load(s.environ, s.command.need)
+	s.out.Hide(s.settings.Secrets()...)
+	s.errs.Hide(s.settings.Secrets()...)
+	s.openSink()
+	if err != nil {
+		return s.refuse(err)
+	}
+	return s.command.run(ctx, s)
+}
+
+func (s *session) env(name string) string {
+	for _, item := range s.environ {
+		if n, value, _ := strings.Cut(item, "="); n == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func commandNames(all []command) []string {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// readArgs accepts --json where it is known; rehearse reads its own.
+func (s *session) readArgs() error {
+	if s.command.name == "rehearse" {
+		return nil
+	}
+	for _, a := range s.args {
+		if a != "--json" || !s.command.json {
+			return procedure.Refuse("octopatch "+s.command.name, fmt.Sprintf("does not take %q", a), "all settings are environment variables: octopatch settings lists them")
+		}
+		s.asJSON = true
+	}
+	return nil
+}
+
+// refuse prints what is wrong, each fault on a line of its own, and ends with exit code 4.
+func (s *session) refuse(err error) int {
+	if s.env("OCTOPATCH_LOG") == "json" {
+		code := engine.ExitRefused
+		report.NewJSON(s.out).Event(procedure.Event{Type: procedure.RunEnded, Reason: err.Error(), Exit: &code})
+		return code
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(s.errs, "octopatch: %s\n", line)
+	}
+	return engine.ExitRefused
+}
+
+func (s *session) usage(w io.Writer) {
+	fmt.Fprint(w, "octopatch applies operating-system patches under a self-hosted Octopus Server, by its documented procedure.\n\nusage: octopatch COMMAND, with all settings in environment variables\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-11s %s\n", c.name, c.help)
+	}
+	fmt.Fprint(w, "\nWithout COMMAND it comes from OCTOPATCH_PHASE. First steps: octopatch rehearse, then octopatch preflight.\n"+
+		"Exit codes: 0 done, 1 failed, 3 some nodes failed, 4 refused, 5 stopped by a rule, 6 unknown, 130 interrupted.\n")
+}
+
+func runHelp(_ context.Context, s *session) int {
+	s.usage(s.out)
+	return engine.ExitDone
+}
+
+func runVersion(_ context.Context, s *session) int {
+	fmt.Fprintf(s.out, "octopatch %s\n", programVersion())
+	return engine.ExitDone
+}
+
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(development)"
+}
+
+func runSettings(_ context.Context, s *session) int {
+	write := settings.WriteTable
+	if s.asJSON {
+		write = settings.WriteJSON
+	}
+	if err := write(s.out); err != nil {
+		return engine.ExitFailed
+	}
+	return engine.ExitDone
+}
+
+// printJSON writes a value for programs.
+func (s *session) printJSON(v any) {
+	e := json.NewEncoder(s.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // a closed pipe
+}
+
+// openSink picks how events are written, as OCTOPATCH_LOG says.
+func (s *session) openSink() {
+	how := s.settings.Log
+	if how == "auto" || how == "" {
+		how = "text"
+		if s.env("GITHUB_ACTIONS") == "true" {
+			how = "github"
+		} else if s.env("TentacleHome") != "" || s.env("OctopusCalamariWorkingDirectory") != "" {
+			how = "octopus"
+		}
+	}
+	var w io.Writer = s.out
+	if s.asJSON { // standard output belongs to the JSON document
+		w = s.errs
+	}
+	s.warnings = &report.Warnings{}
+	var sink procedure.Sink
+	switch how {
+	case "json":
+		sink = report.NewJSON(w)
+	case "github":
+		sink = report.NewGitHub(w)
+	case "octopus":
+		sink = report.NewOctopus(w)
+	default:
+		sink = report.NewText(w)
+	}
+	s.sink = report.Tee{s.warnings, sink}
+}
+
+// machineName is this computer's own name; without one the guard has nothing to compare.
+func machineName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}

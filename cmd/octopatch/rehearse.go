@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/engine"
+	"github.com/octopatch/octopatch/internal/procedure"
+	"github.com/octopatch/octopatch/internal/rehearsal"
+	"github.com/octopatch/octopatch/internal/settings"
+)
+
+// rehearse runs the full procedure against a world of its own, through the same settings, adapters and engine
+// as run, and holds the world afterwards against what the README promises.
+func rehearse(ctx context.Context, s *session) int {
+	switch {
+	case len(s.args) == 1 && s.args[0] == "--faults":
+		for _, f := range rehearsal.Faults() {
+			fmt.Fprintf(s.out, "%-24s %s\n", f.Name, f.Help)
+		}
+		return engine.ExitDone
+	case len(s.args) == 1 && s.args[0] == "--serve":
+		return s.withWorld(ctx, serve)
+	case len(s.args) > 0:
+		return s.refuse(procedure.Refuse("octopatch rehearse", fmt.Sprintf("does not take %q", strings.Join(s.args, " ")), "it takes --faults or --serve, and OCTOPATCH_REHEARSAL_ variables"))
+	}
+	return s.withWorld(ctx, rehearseAll)
+}
+
+// withWorld builds the world that the settings ask for. What the user has set himself wins over what the
+// world brings, so that limits and rules can be tried; where it is reached is the world's to say.
+func (s *session) withWorld(ctx context.Context, do func(context.Context, *session, *rehearsal.World) int) int {
+	o, err := settings.Load(s.environ, settings.Nothing)
+	if err != nil {
+		return s.refuse(err)
+	}
+	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell})
+	if err != nil {
+		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
+	}
+	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
+	ours := map[string]bool{}
+	for _, item := range w.Environ() {
+		name, _, _ := strings.Cut(item, "=")
+		ours[name] = true
+	}
+	environ := w.Environ()
+	for _, item := range s.environ {
+		if name, _, _ := strings.Cut(item, "="); !ours[name] && !strings.HasSuffix(name, "_FILE") && !reachesElsewhere[name] {
+			environ = append(environ, item)
+		}
+	}
+	s.environ = environ
+	return do(ctx, s, w)
+}
+
+// reachesElsewhere are settings that would lead a rehearsal out of its world.
+var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true}
+
+func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
+	before := w.State()
+	began := w.Clock.Now()
+	s.command.need = settings.Change
+	s.command.run = func(ctx context.Context, s *session) int {
+		if s.settings.Log != "json" {
+			fmt.Fprintf(s.out, "A simulated Octopus Server with %d node(s), %g times as fast as the wall clock. Nothing outside this process is touched.\n\n", len(before.Hosts), w.Clock.Speed())
+		}
+		code := runAll(ctx, s)
+		if s.settings.Log != "json" {
+			s.worldAfterwards(w, before, began)
+		}
+		return code
+	}
+	return s.start(ctx)
+}
+
+// worldAfterwards says what the world itself shows.
+func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) {
+	fmt.Fprintf(s.out, "\nThe world afterwards, by its own account:\n")
+	for _, p := range rehearsal.Compare(before, w.State()) {
+		mark := "+"
+		if !p.Kept {
+			mark = "x"
+		}
+		fmt.Fprintf(s.out, "  %s %-8s %s\n", mark, p.Node, p.What)
+	}
+	fmt.Fprintf(s.out, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+}
+
+// serve keeps the world for other processes and clients until it is interrupted.
+func serve(ctx context.Context, s *session, w *rehearsal.World) int {
+	for _, item := range w.Environ() {
+		name, value, _ := strings.Cut(item, "=")
+		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
+	}
+	fmt.Fprintln(s.out, "# The world is there until this process is interrupted.")
+	<-ctx.Done()
+	return engine.ExitDone
+}

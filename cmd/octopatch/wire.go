@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/octopatch/octopatch/internal/clock"
+	"github.com/octopatch/octopatch/internal/engine"
+	"github.com/octopatch/octopatch/internal/guard"
+	"github.com/octopatch/octopatch/internal/journal"
+	"github.com/octopatch/octopatch/internal/octopus"
+	"github.com/octopatch/octopatch/internal/procedure"
+	"github.com/octopatch/octopatch/internal/settings"
+	"github.com/octopatch/octopatch/internal/winhost"
+	"github.com/octopatch/octopatch/internal/winrm"
+)
+
+// wired is an engine with all that it needs; close ends every connection.
+type wired struct {
+	engine  *engine.Engine
+	clients []*winrm.Client
+	hosts   map[string]*winhost.Host
+	close   func()
+}
+
+// wire joins settings and adapters: the only place that knows them all.
+func (s *session) wire() (*wired, error) {
+	o := s.settings
+	clk := o.RehearsalClock
+	if clk != (clock.Clock{}) {
+		s.sink.Event(procedure.Event{Type: procedure.Warning, Time: clk.Now(), Message: "the clock is a rehearsal's: times are simulated"})
+	}
+	ca, err := readFile(o.CAFile, "OCTOPATCH_OCTOPUS_CA_FILE")
+	if err != nil {
+		return nil, err
+	}
+	hostCA, err := readFile(o.WinRMCAFile, "OCTOPATCH_WINRM_CA_FILE")
+	if err != nil {
+		return nil, err
+	}
+	warn := func(text string) {
+		s.sink.Event(procedure.Event{Type: procedure.Warning, Time: clk.Now(), Message: text})
+	}
+	if o.Insecure {
+		warn("OCTOPATCH_WINRM_INSECURE is set: the hosts' certificates are not verified")
+	}
+	server, err := octopus.New(octopus.Options{URL: o.URL, Key: o.Key, Token: o.Token, CAFile: ca, NodeURLs: o.NodeURLs, Clock: clk, Warn: warn})
+	if err != nil {
+		return nil, err
+	}
+	w := &wired{hosts: map[string]*winhost.Host{}}
+	w.engine = &engine.Engine{
+		Run: journal.NewRun(clk.Now()), Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
+		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
+		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
+		Near: func(node string) procedure.Cluster {
+			if near, ok := server.Via(node); ok {
+				return near
+			}
+			return nil
+		},
+		Open:  func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
+		Guard: s.guard(clk).Check,
+	}
+	for _, n := range o.Nodes.List {
+		w.engine.Nodes = append(w.engine.Nodes, engine.Listed{Name: n.Name, Host: n.Host})
+	}
+	w.close = func() {
+		server.Close()
+		for _, c := range w.clients {
+			c.Close()
+		}
+	}
+	return w, nil
+}
+
+// open makes the way to a node's host, once.
+func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host string) (procedure.Host, error) {
+	if known, ok := w.hosts[node]; ok {
+		return known, nil
+	}
+	port, user, password := o.Port, o.Username, o.Password
+	for _, n := range o.Nodes.List {
+		if n.Name == node && n.Port != 0 {
+			port = n.Port
+		}
+	}
+	if port == 0 {
+		port = 5986
+	}
+	if c, ok := o.Credentials[node]; ok {
+		user, password = c.Username, c.Password
+	}
+	client, err := winrm.New(winrm.Options{
+		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: user, Password: password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
+		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.clients = append(w.clients, client)
+	w.hosts[node] = winhost.New(node, winhost.OverWinRM(client), clk)
+	return w.hosts[node], nil
+}
+
+// guard knows where this process runs.
+func (s *session) guard(clk clock.Clock) guard.Guard {
+	return guard.Guard{
+		Env: s.env, Machine: machineName(), StepURL: s.settings.StepServerURL,
+		Installation: func(ctx context.Context, url string) (string, error) {
+			other, err := octopus.New(octopus.Options{URL: url, Key: s.settings.Key, Token: s.settings.Token, Clock: clk})
+			if err != nil {
+				return "", err
+			}
+			defer other.Close()
+			return other.Installation(ctx)
+		},
+	}
+}
+
+func rules(o settings.Settings) procedure.Rules {
+	return procedure.Rules{
+		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
+		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
+		Precaution: o.Precaution, Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes,
+	}
+}
+
+func readFile(name, variable string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, procedure.Refuse(variable, "cannot be read: "+err.Error(), "name a file that this user may read")
+	}
+	return text, nil
+}

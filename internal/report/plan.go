@@ -12,34 +12,62 @@ import (
 
 // Plan prints what a run would do now.
 func Plan(w io.Writer, p procedure.Plan) {
-	fmt.Fprintf(w, "Octopus %s, %s, %d nodes in this order:\n", p.Version, p.Topology, len(p.Nodes))
-	for i, n := range p.Nodes {
-		fmt.Fprintf(w, "\n%d. %s on %s: %s, build %s.%d, %d GB free\n", i+1, n.Node, n.Host, n.Windows.Caption, n.Windows.Build, n.Windows.UBR, n.Free>>30)
-		if n.Reason != "" {
-			fmt.Fprintf(w, "   would not be touched: %s\n", n.Reason)
-		}
-		if len(n.Pending) > 0 {
-			fmt.Fprintf(w, "   a reboot is pending already: %s\n", strings.Join(n.Pending, ", "))
-		}
-		fmt.Fprintf(w, "   stops: %s\n", strings.Join(n.Services, ", "))
-		list(w, "   would hold the drain now:", n.Holds)
-		list(w, "   waits for a human:", n.Humans)
-		for _, u := range n.Updates {
-			fmt.Fprintf(w, "   installs  %-12s %8s  %s\n", number(u), size(u.Bytes), u.Title)
-		}
-		for _, u := range n.Skipped {
-			fmt.Fprintf(w, "   leaves out %-11s %8s  %s: %s\n", number(u), size(u.Bytes), u.Title, u.Skip)
-		}
+	nodes := fmt.Sprintf("%d nodes in this order", len(p.Nodes))
+	if len(p.Nodes) == 1 {
+		nodes = "1 node"
 	}
-	fmt.Fprintf(w, "\nPrecaution: %s\nLimits:\n", p.Precaution)
+	fmt.Fprintf(w, "Octopus %s, %s, %s:\n", plain(p.Version), p.Topology, nodes)
+	if p.Maintenance {
+		fmt.Fprintln(w, "Maintenance Mode is on already, and stays on.")
+	}
+	for i, n := range p.Nodes {
+		planNode(w, i+1, n)
+	}
+	fmt.Fprintf(w, "\nPrecaution: %s\nLimits:\n", or(p.Precaution, "not chosen yet"))
 	for _, name := range slices.Sorted(maps.Keys(p.Limits)) {
-		fmt.Fprintf(w, "   %-28s %s\n", name, p.Limits[name])
+		fmt.Fprintf(w, "   %-28s %s\n", name, plain(p.Limits[name]))
 	}
 	fmt.Fprintln(w)
 	Notice(w, p.Notice)
-	for _, warning := range p.Warnings {
-		fmt.Fprintf(w, "! %s\n", warning)
+	for i, warning := range p.Warnings {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "! %s\n", plain(warning))
 	}
+}
+
+func planNode(w io.Writer, place int, n procedure.PlanNode) {
+	fmt.Fprintf(w, "\n%d. %s on %s: %s, build %s.%d, %s free\n", place, plain(n.Node), plain(n.Host), plain(n.Windows.Caption), n.Windows.Build, n.Windows.UBR, size(n.Free))
+	if n.Reason != "" {
+		fmt.Fprintf(w, "   would not be touched: %s\n", plain(n.Reason))
+	}
+	if len(n.Pending) > 0 {
+		fmt.Fprintf(w, "   a reboot is pending already: %s\n", plain(strings.Join(n.Pending, ", ")))
+	}
+	if n.Reason == "" {
+		fmt.Fprintf(w, "   stops: %s\n", plain(strings.Join(n.Services, ", ")))
+	}
+	list(w, "   would hold the drain now:", n.Holds)
+	list(w, "   waits for a human:", n.Humans)
+	var total int64
+	for _, u := range n.Updates {
+		total += u.Bytes
+		fmt.Fprintf(w, "   installs   %-12s %8s  %s%s\n", named(u.KBs, ""), size(u.Bytes), plain(u.Title), fetched(u))
+	}
+	if len(n.Updates) > 1 {
+		fmt.Fprintf(w, "   together   %-12s %8s\n", fmt.Sprintf("%d updates", len(n.Updates)), size(total))
+	}
+	for _, u := range n.Skipped {
+		fmt.Fprintf(w, "   leaves out %-12s %8s  %s: %s\n", named(u.KBs, ""), size(u.Bytes), plain(u.Title), plain(u.Skip))
+	}
+}
+
+func fetched(u procedure.Update) string {
+	if u.Downloaded {
+		return " (downloaded)"
+	}
+	return ""
 }
 
 func list(w io.Writer, title string, tasks []procedure.Task) {
@@ -48,15 +76,8 @@ func list(w io.Writer, title string, tasks []procedure.Task) {
 	}
 	fmt.Fprintln(w, title)
 	for _, t := range tasks {
-		fmt.Fprintf(w, "     %s\n", t)
+		fmt.Fprintf(w, "     %s\n", plain(t.String()))
 	}
-}
-
-func number(u procedure.Update) string {
-	if len(u.KBs) == 0 {
-		return "-"
-	}
-	return "KB" + strings.Join(u.KBs, ",KB")
 }
 
 func size(bytes int64) string {
@@ -66,23 +87,51 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%d MB", (bytes+1<<19)>>20)
 }
 
+// PlanJSON prints the plan for programs: absent lists are empty ones.
+func PlanJSON(w io.Writer, p procedure.Plan) error {
+	nodes := make([]procedure.PlanNode, 0, len(p.Nodes))
+	for _, n := range p.Nodes {
+		n.Pending, n.Services, n.Holds, n.Humans, n.Updates, n.Skipped = filled(n.Pending), filled(n.Services), filled(n.Holds), filled(n.Humans), filled(n.Updates), filled(n.Skipped)
+		nodes = append(nodes, n)
+	}
+	p.Nodes, p.Warnings = nodes, filled(p.Warnings)
+	p.Notice.Scheduled, p.Notice.Waiting = filled(p.Notice.Scheduled), filled(p.Notice.Waiting)
+	return WriteJSON(w, p)
+}
+
+const day = "Mon 2 Jan 2006 15:04 MST"
+
+// window is when, in words.
+func window(n procedure.Notice) string {
+	return fmt.Sprintf("%s to %s (%s)", n.From.Format(day), n.To.Format(day), Span(n.To.Sub(n.From).Seconds()))
+}
+
+// scheduledAt is a task and when it would start.
+func scheduledAt(t procedure.Task, n procedure.Notice) string {
+	text := fmt.Sprintf("%s, at %s", t, t.QueueTime.In(n.From.Location()).Format(day))
+	if !t.QueueExpiry.IsZero() && t.QueueExpiry.Before(n.To) {
+		text += ", and given up at " + t.QueueExpiry.In(n.From.Location()).Format("15:04 MST")
+	}
+	return text
+}
+
 // Notice prints the announcement of the window.
 func Notice(w io.Writer, n procedure.Notice) {
-	fmt.Fprintf(w, "Maintenance of %s\nFrom %s to %s\nUnavailable: %s\n", n.Server, n.From.Format("Mon 2 Jan 2006 15:04 MST"), n.To.Format("Mon 2 Jan 2006 15:04 MST"), n.Unavailable)
+	fmt.Fprintf(w, "Maintenance of %s\nWhen: %s\nUnavailable: %s\n", plain(n.Server), window(n), n.Unavailable)
 	for _, t := range n.Scheduled {
-		fmt.Fprintf(w, "Scheduled inside the window: %s, at %s\n", t, t.QueueTime.Format("15:04 MST"))
+		fmt.Fprintf(w, "Scheduled inside the window: %s\n", plain(scheduledAt(t, n)))
 	}
 	for _, t := range n.Waiting {
-		fmt.Fprintf(w, "Waits for a human: %s\n", t)
+		fmt.Fprintf(w, "Waits for a human: %s\n", plain(t.String()))
 	}
 }
 
 // NoticeMarkdown is the announcement for a chat or a wiki.
 func NoticeMarkdown(n procedure.Notice) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Maintenance of %s\n\n- **When:** %s to %s\n- **Unavailable:** %s\n", n.Server, n.From.Format("Mon 2 Jan 2006 15:04 MST"), n.To.Format("Mon 2 Jan 2006 15:04 MST"), n.Unavailable)
+	fmt.Fprintf(&b, "## Maintenance of %s\n\n- **When:** %s\n- **Unavailable:** %s\n", escape(n.Server), window(n), n.Unavailable)
 	for _, t := range n.Scheduled {
-		fmt.Fprintf(&b, "- **Scheduled inside the window:** %s, at %s\n", escape(t.String()), t.QueueTime.Format("15:04 MST"))
+		fmt.Fprintf(&b, "- **Scheduled inside the window:** %s\n", escape(scheduledAt(t, n)))
 	}
 	for _, t := range n.Waiting {
 		fmt.Fprintf(&b, "- **Waits for a human:** %s\n", escape(t.String()))

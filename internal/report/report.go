@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -31,16 +32,25 @@ type Report struct {
 	Notice     *procedure.Notice       `json:"notice,omitempty"`
 	Settings   map[string]string       `json:"settings"`
 	Warnings   []string                `json:"warnings"`
+
+	// Clean takes secrets out of what is written to files; nil leaves it as it is.
+	Clean func(string) string `json:"-"`
 }
 
-// Warnings collects the warnings of a run for its report.
-type Warnings struct{ List []string }
+// Warnings collects the warnings of a run for its report. List is read when the run is over.
+type Warnings struct {
+	mu   sync.Mutex
+	List []string
+}
 
 // Event keeps warnings.
 func (w *Warnings) Event(e procedure.Event) {
-	if e.Type == procedure.Warning {
-		w.List = append(w.List, strings.TrimSpace(e.Node+" "+e.Message))
+	if e.Type != procedure.Warning {
+		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.List = append(w.List, plain(e.Node+after(": ", e.Message)))
 }
 
 // Write puts report.json and summary.md into the directory.
@@ -48,43 +58,99 @@ func (r Report) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return writeFault(dir, err)
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := json.MarshalIndent(r.whole(), "", "  ")
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{"report.json": append(text, '\n'), "summary.md": []byte(r.Markdown())} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			return writeFault(filepath.Join(dir, name), err)
+	for _, file := range []struct{ name, text string }{{"report.json", string(text) + "\n"}, {"summary.md", r.Markdown()}} {
+		if r.Clean != nil {
+			file.text = r.Clean(file.text)
+		}
+		if err := replace(filepath.Join(dir, file.name), file.text); err != nil {
+			return writeFault(filepath.Join(dir, file.name), err)
 		}
 	}
 	return nil
+}
+
+// replace writes the file so that a reader sees the old one or the new one, and no half of either.
+func replace(name, text string) error {
+	temporary := name + ".new"
+	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, name)
 }
 
 func writeFault(name string, err error) error {
 	return &procedure.Fault{Subject: "OCTOPATCH_REPORT_DIR", Problem: "the report cannot be written to " + name, Cause: err, Remedy: "name a directory that this user may write"}
 }
 
+// whole is the report with empty lists in place of absent ones, so that programs need not tell them apart.
+func (r Report) whole() Report {
+	nodes := make([]*procedure.NodeReport, 0, len(r.Nodes))
+	for _, n := range r.Nodes {
+		full := *n
+		full.Installed, full.Failed, full.Skipped, full.Phases = filled(n.Installed), filled(n.Failed), filled(n.Skipped), filled(n.Phases)
+		nodes = append(nodes, &full)
+	}
+	r.Nodes, r.Warnings, r.Downtime.Intervals = nodes, filled(r.Warnings), filled(r.Downtime.Intervals)
+	if r.Settings == nil {
+		r.Settings = map[string]string{}
+	}
+	return r
+}
+
+func filled[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// everyNode are the commands that end in all nodes patched.
+func (r Report) everyNode() bool {
+	return r.Command == "run" || r.Command == "rehearse" || r.Command == ""
+}
+
 // verdict is the result at a glance.
 func (r Report) verdict() string {
-	done, total := 0, len(r.Nodes)
-	for _, n := range r.Nodes {
-		if n.Result == procedure.Done || n.Result == procedure.Skipped && n.Reason == "nothing to install" {
-			done++
-		}
-	}
 	switch r.Exit {
 	case 0:
-		return fmt.Sprintf("Done: %d of %d nodes are patched and serving", done, total)
+		return "Done: " + r.tally()
+	case 3:
+		return "Some nodes failed: " + r.tally()
 	case 4:
 		return "Refused: nothing was changed"
 	case 5:
-		return fmt.Sprintf("Stopped by a rule, and put back: %d of %d nodes are done", done, total)
+		return "Stopped by a rule, and put back: " + r.tally()
 	case 6:
 		return "Unknown: the state of a node could not be read"
 	case 130:
-		return "Interrupted"
+		return "Interrupted: " + r.tally()
 	}
-	return fmt.Sprintf("Failed: %d of %d nodes are done", done, total)
+	return "Failed: " + r.tally()
+}
+
+// tally counts the nodes by what became of them.
+func (r Report) tally() string {
+	if !r.everyNode() || len(r.Nodes) == 0 {
+		return "octopatch " + or(r.Command, "run")
+	}
+	count := map[procedure.Kind]int{}
+	for _, n := range r.Nodes {
+		count[n.Result]++
+	}
+	text := fmt.Sprintf("%d of %d nodes patched and serving", count[procedure.Done], len(r.Nodes))
+	for _, c := range []struct {
+		kind  procedure.Kind
+		words string
+	}{{procedure.Skipped, "not touched"}, {procedure.Failed, "failed"}, {procedure.Unknown, "unknown"}} {
+		if count[c.kind] > 0 {
+			text += fmt.Sprintf(", %d %s", count[c.kind], c.words)
+		}
+	}
+	return text
 }
 
 // downtime says what users saw.
@@ -102,28 +168,53 @@ func clockTime(t time.Time) string {
 	return t.Format("15:04:05")
 }
 
+// outage is how long the node took no work, as far as both ends are known.
+func outage(t procedure.Timeline) string {
+	from := t.Drained
+	if from.IsZero() {
+		from = t.ServiceDown
+	}
+	if from.IsZero() || t.Reopened.IsZero() {
+		return "-"
+	}
+	return Span(t.Reopened.Sub(from).Seconds())
+}
+
 // build is Windows' build and UBR before and after.
 func build(n *procedure.NodeReport) string {
 	if n.Before.Build == "" {
 		return "-"
 	}
 	before, after := fmt.Sprintf("%s.%d", n.Before.Build, n.Before.UBR), fmt.Sprintf("%s.%d", n.After.Build, n.After.UBR)
-	if before == after {
+	switch {
+	case n.After.Build == "":
+		return before + " to unknown"
+	case before == after:
 		return before
 	}
 	return before + " to " + after
 }
 
-// kbs lists the numbers of what was installed.
+// kbs lists the numbers of updates.
 func kbs(list []procedure.UpdateOutcome) string {
 	var names []string
 	for _, o := range list {
-		for _, k := range o.KBs {
-			names = append(names, "KB"+k)
-		}
+		names = append(names, named(o.KBs, o.Title))
 	}
-	if len(names) == 0 {
-		return "-"
+	return or(strings.Join(names, " "), "-")
+}
+
+// named is an update by its numbers, or by its title where it has none.
+func named(kbs []string, title string) string {
+	if len(kbs) == 0 {
+		return or(title, "-")
 	}
-	return strings.Join(names, " ")
+	return "KB" + strings.Join(kbs, ",KB")
+}
+
+func or(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
 }

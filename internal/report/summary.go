@@ -12,136 +12,147 @@ import (
 // Markdown is summary.md.
 func (r Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n", r.verdict())
+	fmt.Fprintf(&b, "# %s\n\n", escape(r.verdict()))
 	fmt.Fprintf(&b, "Run `%s`, %s, exit code %d, %s, from %s to %s.\n", r.Run, or(string(r.Topology), "topology not read"), r.Exit, Span(r.Seconds), r.Started.Format("2006-01-02 15:04:05 MST"), r.Ended.Format("15:04:05 MST"))
 	fmt.Fprintf(&b, "User-visible downtime: %s.\n", r.downtime())
 	if r.Next != "" {
-		fmt.Fprintf(&b, "\n**Next:** `%s`\n", r.Next)
+		fmt.Fprintf(&b, "\n**Next:** `%s`\n", strings.ReplaceAll(plain(r.Next), "`", "'"))
 	}
 	if r.Error != "" {
-		fmt.Fprintf(&b, "\n## What went wrong\n\n")
+		b.WriteString("\n## What went wrong\n\n")
 		for line := range strings.Lines(r.Error) {
-			fmt.Fprintf(&b, "- %s\n", escape(strings.TrimSpace(line)))
+			fmt.Fprintf(&b, "- %s\n", escape(line))
 		}
 	}
 	if len(r.Nodes) > 0 {
-		b.WriteString("\n## Nodes\n\n| node | result | Windows | installed | failed | reboots |\n|---|---|---|---|---|---|\n")
-		for _, n := range r.Nodes {
-			fmt.Fprintf(&b, "| %s | %s%s | %s | %s | %s | %d |\n", escape(n.Node), n.Result, escape(after(": ", n.Reason)), build(n), kbs(n.Installed), kbs(n.Failed), n.Reboots)
-		}
-		b.WriteString("\n## Downtime\n\n| node | drained | service down | host down | back | reopened |\n|---|---|---|---|---|---|\n")
-		for _, n := range r.Nodes {
-			t := n.Timeline
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", escape(n.Node), clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened))
-		}
+		r.nodes(&b)
+		r.timelines(&b)
+		r.updates(&b)
+		r.phases(&b)
 	}
-	r.failures(&b)
 	for i, w := range r.Warnings {
 		if i == 0 {
 			b.WriteString("\n## Warnings\n\n")
 		}
 		fmt.Fprintf(&b, "- %s\n", escape(w))
 	}
-	fmt.Fprintf(&b, "\nPrecaution: %s.\n", or(r.Precaution, "none"))
+	fmt.Fprintf(&b, "\nPrecaution: %s. octopatch %s, Octopus Server %s.\n", or(r.Precaution, "none"), or(r.Program, "unknown"), or(r.Octopus, "of unknown version"))
 	return b.String()
 }
 
-func (r Report) failures(b *strings.Builder) {
-	heading := "\n## Failed updates\n\n"
+// table writes a Markdown table; cells are escaped.
+func table(b *strings.Builder, title string, head []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## %s\n\n| %s |\n|%s\n", title, strings.Join(head, " | "), strings.Repeat("---|", len(head)))
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = escape(cell)
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+	}
+}
+
+func (r Report) nodes(b *strings.Builder) {
+	var rows [][]string
+	for _, n := range r.Nodes {
+		result := string(n.Result) + after(": ", n.Reason)
+		if n.RebootPending {
+			result += " (a reboot is pending)"
+		}
+		rows = append(rows, []string{n.Node, n.Host, result, build(n), kbs(n.Installed), kbs(n.Failed), fmt.Sprint(n.Reboots), or(n.Next, "-")})
+	}
+	table(b, "Nodes", []string{"node", "host", "result", "Windows", "installed", "failed", "reboots", "next"}, rows)
+}
+
+// timelines tells how long: each node by itself, and what users saw.
+func (r Report) timelines(b *strings.Builder) {
+	var rows [][]string
+	for _, n := range r.Nodes {
+		t := n.Timeline
+		rows = append(rows, []string{n.Node, clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened), outage(t)})
+	}
+	table(b, "Downtime", []string{"node", "drained", "service down", "host down", "back", "reopened", "out of service"}, rows)
+	for i, span := range r.Downtime.Intervals {
+		if i == 0 {
+			b.WriteString("\nOCTOPUS_URL did not answer:\n\n")
+		}
+		fmt.Fprintf(b, "- from %s to %s, %s\n", clockTime(span.From), clockTime(span.To), Span(span.To.Sub(span.From).Seconds()))
+	}
+}
+
+func (r Report) updates(b *strings.Builder) {
+	var rows [][]string
 	for _, n := range r.Nodes {
 		for _, o := range n.Failed {
-			fmt.Fprintf(b, "%s- %s: %s\n", heading, escape(n.Node), escape(o.String()))
-			heading = ""
+			rows = append(rows, []string{n.Node, named(o.KBs, ""), o.Title, strings.TrimSpace("failed " + o.Code + after(": ", o.Words) + after("; next: ", o.Next))})
+		}
+		for _, o := range n.Installed {
+			rows = append(rows, []string{n.Node, named(o.KBs, ""), o.Title, "installed"})
+		}
+		for _, u := range n.Skipped {
+			rows = append(rows, []string{n.Node, named(u.KBs, ""), u.Title, "left out: " + u.Skip})
 		}
 	}
+	table(b, "Updates", []string{"node", "KB", "update", "result"}, rows)
 }
 
-// escape keeps text from being read as Markdown's table or HTML.
-func escape(s string) string {
-	return strings.NewReplacer("|", "\\|", "<", "&lt;", "\n", " ", "\r", "").Replace(s)
-}
-
-func or(text, instead string) string {
-	if text == "" {
-		return instead
+func (r Report) phases(b *strings.Builder) {
+	var rows [][]string
+	for _, n := range r.Nodes {
+		for _, p := range n.Phases {
+			rows = append(rows, []string{n.Node, p.Phase, clockTime(p.Started), Span(p.Seconds), string(p.Result) + after(": ", p.Reason)})
+		}
 	}
-	return text
+	table(b, "Phases", []string{"node", "phase", "began", "took", "result"}, rows)
 }
+
+// marks keeps text that comes from outside from being read as Markdown or HTML.
+var marks = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "`", "\\`", "*", `\*`, "[", `\[`, "]", `\]`)
+
+func escape(text string) string { return marks.Replace(plain(text)) }
 
 // Summary prints the end of a run for people.
 func (r Report) Summary(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", r.verdict())
-	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if len(r.Nodes) > 0 {
-		fmt.Fprintln(tab, "node\tresult\tWindows\tinstalled\treboots\tdrained\tservice down\tback\treopened")
+		tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(tab, "node\tresult\tWindows\tinstalled\tfailed\treboots\tdrained\tservice down\thost down\tback\treopened")
+		for _, n := range r.Nodes {
+			t := n.Timeline
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", plain(n.Node), n.Result, build(n), kbs(n.Installed), kbs(n.Failed), n.Reboots,
+				clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened))
+		}
+		_ = tab.Flush() // to a terminal: nobody is left to tell
 	}
-	for _, n := range r.Nodes {
-		t := n.Timeline
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", n.Node, n.Result, build(n), kbs(n.Installed), n.Reboots,
-			clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.Back), clockTime(t.Reopened))
-	}
-	tab.Flush()
 	if r.Downtime.Probes > 0 {
 		fmt.Fprintf(w, "User-visible downtime: %s\n", r.downtime())
 	}
-	if r.Error != "" {
-		fmt.Fprintf(w, "\n%s\n", r.Error)
-	}
+	r.trouble(w)
 	if r.Next != "" {
-		fmt.Fprintf(w, "\nNext: %s\n", r.Next)
+		fmt.Fprintf(w, "\nNext: %s\n", plain(r.Next))
 	}
 }
 
-// Status prints where unfinished runs stand.
-func Status(w io.Writer, journals []procedure.Journal) {
-	if len(journals) == 0 {
-		fmt.Fprintln(w, "No run is open on these nodes.")
+// trouble prints what went wrong, one fault a line.
+func (r Report) trouble(w io.Writer) {
+	var lines []string
+	for line := range strings.Lines(r.Error) {
+		lines = append(lines, plain(line))
 	}
-	for _, j := range journals {
-		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s)\n", j.Node, j.Run, or(j.Owner, "unknown owner"), j.Topology)
-		for _, p := range procedure.Phases() {
-			if rec, ok := j.Phases[p.Name]; ok {
-				fmt.Fprintf(w, "  %s %-10s %s%s\n", mark(rec.Result), p.Name, rec.Result, after(": ", rec.Reason))
-			}
+	for _, n := range r.Nodes {
+		for _, o := range n.Failed {
+			lines = append(lines, plain("update on "+n.Node+": "+o.String()))
 		}
-		if j.Intent != nil {
-			fmt.Fprintf(w, "  last begun: %s, %s\n", j.Intent.Phase, j.Intent.What)
-		}
-		for _, c := range changed(j) {
-			fmt.Fprintf(w, "  not yet undone: %s\n", c)
-		}
-		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", j.Node, next(j), j.Run)
-	}
-}
-
-// changed lists what the run has changed and not put back.
-func changed(j procedure.Journal) []string {
-	var list []string
-	if j.Octopus.OursMaint {
-		list = append(list, "Maintenance Mode is on")
-	}
-	if j.Octopus.OursDrain {
-		list = append(list, "the node is in drain mode")
-	}
-	if j.Host != nil && !j.Host.Restored {
-		for _, s := range j.Host.Services {
-			list = append(list, fmt.Sprintf("service %q is stopped and held (before: %s, %s)", s.Name, s.State, s.Start))
-		}
-		for _, d := range j.Host.Watchdogs {
-			if d.Enabled {
-				list = append(list, fmt.Sprintf("watchdog %q is disabled", d.Name))
-			}
+		if n.Result == procedure.Skipped && n.Reason != "" {
+			lines = append(lines, plain("node "+n.Node+" was not touched: "+n.Reason))
 		}
 	}
-	return list
-}
-
-// next is the first phase that has not ended well.
-func next(j procedure.Journal) string {
-	for _, p := range procedure.Phases() {
-		if k := j.Phases[p.Name].Result; !p.Cluster && k != procedure.Done && k != procedure.Skipped {
-			return p.Name
+	for i, line := range lines {
+		if i == 0 {
+			fmt.Fprintln(w)
 		}
+		fmt.Fprintf(w, "- %s\n", line)
 	}
-	return procedure.Exit
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/octopatch/octopatch/internal/procedure"
 )
@@ -17,52 +18,68 @@ import (
 type Text struct {
 	w    io.Writer
 	mu   sync.Mutex
-	last map[string]waitLine // by node
+	said map[string]spoken // by node
 }
 
-type waitLine struct {
-	what string
-	at   time.Time
+// spoken is the last thing that was said about a node more than once.
+type spoken struct {
+	what    string
+	at      time.Time
+	percent int
 }
 
-// again is how often an unchanged wait is written once more.
-const again = time.Minute
+const (
+	again = time.Minute // how often an unchanged wait is written once more, in the run's time
+	leap  = 25          // by how much progress of the same thing must grow to be written before that
+)
 
 // NewText writes to w.
-func NewText(w io.Writer) *Text { return &Text{w: w, last: map[string]waitLine{}} }
+func NewText(w io.Writer) *Text { return &Text{w: w, said: map[string]spoken{}} }
 
 // Event writes the event's line.
 func (t *Text) Event(e procedure.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.Type == procedure.Waiting {
-		seen := t.last[e.Node]
-		if seen.what == e.WaitingFor && e.Time.Sub(seen.at) < again {
-			return
-		}
-		t.last[e.Node] = waitLine{e.WaitingFor, e.Time}
+	if t.worth(e) {
+		fmt.Fprintln(t.w, Line(e))
 	}
-	if line := Line(e); line != "" {
-		fmt.Fprintln(t.w, line)
+}
+
+// worth reports whether the event is worth a line: a wait at once, then each minute or when its name changes.
+func (t *Text) worth(e procedure.Event) bool {
+	what := e.WaitingFor
+	switch e.Type {
+	case procedure.Waiting:
+	case procedure.Progress:
+		what = "progress " + e.Message
+	case procedure.PhaseStarted, procedure.PhaseEnded:
+		delete(t.said, e.Node)
+		return true
+	default:
+		return true
 	}
+	last := t.said[e.Node]
+	if last.what == what && e.Time.Sub(last.at) < again && e.Percent < last.percent+leap {
+		return false
+	}
+	t.said[e.Node] = spoken{what, e.Time, e.Percent}
+	return true
 }
 
 // Line is the event in one line: the time of the run's clock, the node, the phase, and what happens.
 func Line(e procedure.Event) string {
-	where := e.Node
-	if e.Phase != "" {
-		where = strings.TrimSpace(e.Node + " " + e.Phase)
-	}
+	where := strings.TrimSpace(e.Node + " " + e.Phase)
 	if where != "" {
 		where = fmt.Sprintf("%-18s ", where)
 	}
-	return e.Time.Format("15:04:05") + "  " + where + strings.TrimRight(said(e), " ")
+	return e.Time.Format("15:04:05") + "  " + plain(where+sentence(e))
 }
 
-func said(e procedure.Event) string {
+// sentence says what happens, without when and where.
+func sentence(e procedure.Event) string {
 	switch e.Type {
 	case procedure.RunStarted:
-		return "run " + e.Run + " begins" + after(": ", e.Message)
+		return fmt.Sprintf("run %s begins on %s%s", e.Run, e.Time.Format("Mon 2 Jan 2006, times are MST"), after(": ", e.Message))
 	case procedure.PhaseStarted:
 		return "> " + e.Title
 	case procedure.Waiting:
@@ -78,7 +95,7 @@ func said(e procedure.Event) string {
 		}
 		return fmt.Sprintf("%s %s in %s%s", mark(e.Result), e.Result, Span(e.Seconds), after(": ", e.Reason))
 	case procedure.NodeEnded:
-		text := fmt.Sprintf("%s node %s: %s", mark(e.Result), e.Node, e.Result)
+		text := fmt.Sprintf("%s node %s", mark(e.Result), e.Result)
 		if e.Seconds > 0 {
 			text += " after " + Span(e.Seconds)
 		}
@@ -86,13 +103,28 @@ func said(e procedure.Event) string {
 	case procedure.Warning:
 		return "! " + e.Message
 	case procedure.RunEnded:
-		exit := 0
-		if e.Exit != nil {
-			exit = *e.Exit
-		}
-		return fmt.Sprintf("run %s ended with exit code %d after %s%s", e.Run, exit, Span(e.Seconds), after("; next: ", e.Next))
+		return fmt.Sprintf("run %s ended with exit code %d after %s%s%s", e.Run, exit(e), Span(e.Seconds), after(": ", e.Reason), after("; next: ", e.Next))
 	}
 	return e.Message
+}
+
+// exit is the exit code of run_ended.
+func exit(e procedure.Event) int {
+	if e.Exit == nil {
+		return 0
+	}
+	return *e.Exit
+}
+
+// bad reports whether the event is the end of something that a person must look at.
+func bad(e procedure.Event) bool {
+	switch e.Type {
+	case procedure.NodeEnded, procedure.PhaseEnded:
+		return e.Result == procedure.Failed || e.Result == procedure.Unknown
+	case procedure.RunEnded:
+		return exit(e) != 0
+	}
+	return false
 }
 
 func after(separator, text string) string {
@@ -112,6 +144,24 @@ func mark(k procedure.Kind) string {
 		return "?"
 	}
 	return "x"
+}
+
+// breaker parts what a CI system would take for a command in the middle of a line. Names of tasks and texts
+// of updates come from outside.
+var breaker = strings.NewReplacer("##[", "# #[", "##octopus[", "# #octopus[", "##teamcity[", "# #teamcity[")
+
+// plain is text as one line that neither moves a cursor nor commands a CI system.
+func plain(text string) string {
+	text = strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(text), "\r", ""), "\n", "; ")
+	return breaker.Replace(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, text))
 }
 
 // Span writes seconds as people say them: "8 s", "4 min 10 s", "1 h 5 min".

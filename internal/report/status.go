@@ -1,0 +1,105 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// Status prints where unfinished runs stand.
+func Status(w io.Writer, journals []procedure.Journal) {
+	if len(journals) == 0 {
+		fmt.Fprintln(w, "No run is open on these nodes.")
+	}
+	for i, j := range journals {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j)), moment(j.Updated))
+		for _, p := range procedure.Phases() {
+			if rec, ok := j.Phases[p.Name]; ok {
+				fmt.Fprintf(w, "  %s %-10s %s, %s to %s%s\n", mark(rec.Result), p.Name, rec.Result, moment(rec.Began), moment(rec.Ended), after(": ", plain(rec.Reason)))
+			}
+		}
+		if j.Intent != nil {
+			fmt.Fprintf(w, "  last begun: %s, %s, at %s\n", j.Intent.Phase, plain(j.Intent.What), moment(j.Intent.At))
+		}
+		for _, c := range changed(j) {
+			fmt.Fprintf(w, "  not yet undone: %s\n", plain(c))
+		}
+		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", plain(j.Node), next(j), plain(j.Run))
+	}
+}
+
+// moment is a time of the journal, in UTC, because host and reader may be in different zones.
+func moment(unix int64) string {
+	if unix == 0 {
+		return "-"
+	}
+	return time.Unix(unix, 0).UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// began is the first moment that the journal knows of.
+func began(j procedure.Journal) int64 {
+	first := j.Octopus.EnteredAt
+	for _, p := range j.Phases {
+		if p.Began != 0 && (first == 0 || p.Began < first) {
+			first = p.Began
+		}
+	}
+	if first == 0 {
+		return j.Updated
+	}
+	return first
+}
+
+// changed lists what the run has changed and not put back.
+func changed(j procedure.Journal) []string {
+	var list []string
+	if j.Octopus.OursMaint && !j.Octopus.Released {
+		list = append(list, "Maintenance Mode is on")
+	}
+	if j.Octopus.OursDrain && !j.Octopus.Released {
+		list = append(list, "the node is in drain mode")
+	}
+	if j.Host != nil && !j.Host.Restored {
+		for _, s := range j.Host.Services {
+			list = append(list, fmt.Sprintf("service %q is stopped and held (before: %s, %s)", s.Name, s.State, startType(s)))
+		}
+		for _, d := range j.Host.Watchdogs {
+			if d.Enabled {
+				list = append(list, fmt.Sprintf("watchdog %q is disabled", d.Name))
+			}
+		}
+	}
+	return list
+}
+
+func startType(s procedure.Service) string {
+	if s.Delayed {
+		return s.Start + ", delayed"
+	}
+	return s.Start
+}
+
+// next is the phase to go on with: the one begun last, or the one after it when that ended well. Phases that
+// had nothing to do leave no record when they run one after the other.
+func next(j procedure.Journal) string {
+	phases := procedure.Phases()
+	last := -1
+	for i, p := range phases {
+		if _, ended := j.Phases[p.Name]; ended || j.Intent != nil && j.Intent.Phase == p.Name {
+			last = i
+		}
+	}
+	if last < 0 {
+		return procedure.Enter
+	}
+	k := j.Phases[phases[last].Name].Result
+	if k == procedure.Done || k == procedure.Skipped {
+		last = min(last+1, len(phases)-1)
+	}
+	return phases[last].Name
+}

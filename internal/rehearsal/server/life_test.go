@@ -61,29 +61,6 @@ func TestADrainedNodeFinishesAndPicksNothingUp(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsWorkedOff(t *testing.T) {
-	t.Parallel()
-	w := begin(t, "")
-	most := 0
-	for range 240 {
-		w.pass(time.Minute)
-		s := w.Snapshot()
-		most = max(most, s.Queued)
-		for _, n := range s.Nodes {
-			if len(n.Running) > n.TaskCap {
-				t.Fatalf("%s runs %d tasks with a cap of %d", n.Name, len(n.Running), n.TaskCap)
-			}
-		}
-	}
-	if most > 12 {
-		t.Errorf("%d tasks were due and waited", most)
-	}
-	system := int(w.get("/api/tasks?spaces=none&includeSystem=true&take=1", 200)["TotalResults"].(float64))
-	if system < 200 {
-		t.Errorf("%d system tasks in 4 h", system)
-	}
-}
-
 func TestMaintenanceModeDoesNotEmptyTheQueue(t *testing.T) {
 	t.Parallel()
 	w := begin(t, "", "LONE")

@@ -31,6 +31,10 @@ func (g *GitHub) Event(e procedure.Event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := e.Node + " " + e.Phase
+	if e.Type == procedure.RunEnded && len(g.open) > 0 { // the run was cut short: its end must not be folded away
+		g.action.EndGroup()
+		clear(g.open)
+	}
 	switch {
 	case e.Type == procedure.PhaseStarted:
 		g.begin(key, e)

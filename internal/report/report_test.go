@@ -177,6 +177,19 @@ func TestRedact(t *testing.T) {
 	})
 }
 
+// TestGitHubUnfoldsTheEnd: what ends a run stands outside of the group of a phase that never ended.
+func TestGitHubUnfoldsTheEnd(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	s := NewGitHub(&b)
+	s.Event(procedure.Event{Type: procedure.PhaseStarted, Time: at(0), Node: "OCTO-01", Phase: "patch", Title: "Apply patches"})
+	s.Event(procedure.Event{Type: procedure.RunEnded, Time: at(1), Run: "r", Exit: ptr(130), Next: "octopatch run"})
+	lines := strings.Split(b.String(), "\n")
+	if !strings.HasPrefix(lines[0], "::group::") || lines[1] != "::endgroup::" || !strings.HasPrefix(lines[3], "::error::run r ended with exit code 130") {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("closed pipe") }

@@ -50,7 +50,11 @@ func (w *Warnings) Event(e procedure.Event) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.List = append(w.List, plain(e.Node+after(": ", e.Message)))
+	text := e.Message
+	if e.Node != "" {
+		text = e.Node + ": " + text
+	}
+	w.List = append(w.List, plain(text))
 }
 
 // Write puts report.json and summary.md into the directory.

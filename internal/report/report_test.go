@@ -220,6 +220,17 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	var w Warnings
+	w.Event(procedure.Event{Type: procedure.Progress, Message: "no warning"})
+	w.Event(procedure.Event{Type: procedure.Warning, Message: "the clock is a rehearsal's"})
+	w.Event(procedure.Event{Type: procedure.Warning, Node: "OCTO-01", Message: "two\nlines"})
+	if got, want := strings.Join(w.List, "|"), "the clock is a rehearsal's|OCTO-01: two; lines"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestNext(t *testing.T) {
 	t.Parallel()
 	done := procedure.PhaseRecord{Result: procedure.Done}

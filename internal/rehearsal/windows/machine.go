@@ -58,6 +58,8 @@ type Machine struct {
 	deadEnd   net.Listener // a listen prefix that never answers
 	life      context.Context
 	end       context.CancelFunc
+	gate      sync.Mutex // guards closed against spawn
+	closed    bool
 	running   sync.WaitGroup
 	events    chan func()
 	eventsEnd chan struct{}
@@ -75,15 +77,12 @@ type Machine struct {
 	security  map[string]guarded // access lists of directories, by path
 	updates   []*update
 	agent     agent
-	pending   *time.Timer // a shutdown that is scheduled
-	leaving   bool        // the shutdown is in progress
-	tokens    map[string]process
-	started   map[string]int // scripts that were started, by name
+	pending   context.CancelFunc // takes back a shutdown that is scheduled
+	leaving   bool               // the shutdown is in progress
+	processes map[string]process // PowerShell that may talk to the machine, by its token
+	started   map[string]int     // scripts that were started, by name
 	injected  []injection
 	commands  int
-	lastCheck time.Time
-	bitten    bool
-	second    bool // the second reboot has been
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.
@@ -110,7 +109,7 @@ func New(o Options) (*Machine, error) {
 		events:    make(chan func(), 1024),
 		eventsEnd: make(chan struct{}),
 		folders:   map[string]string{`\`: ""},
-		security:  map[string]guarded{}, tokens: map[string]process{}, started: map[string]int{},
+		security:  map[string]guarded{}, processes: map[string]process{}, started: map[string]int{},
 		guid: fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint64()&0xffffffffffff),
 	}
 	if len(m.computer) > 15 { // NetBIOS
@@ -134,8 +133,9 @@ func New(o Options) (*Machine, error) {
 	m.makeServices()
 	m.makeRegistry()
 	m.makeTasks()
-	go m.tell()
 	m.applyFaults()
+	go m.tell()
+	m.watch()
 	return m, nil
 }
 
@@ -169,13 +169,16 @@ func (m *Machine) openListeners() error {
 		if m.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it does not wait
 			return err
 		}
-		m.running.Go(m.serve)
+		if err := m.writeShim(); err != nil {
+			return err
+		}
+		m.spawn(m.serve)
 	}
 	if m.has("ping-dead") {
 		if m.deadEnd, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it does not wait
 			return err
 		}
-		m.running.Go(m.hangUp)
+		m.spawn(m.hangUp)
 		m.o.Prefixes = []string{"http://" + m.deadEnd.Addr().String() + "/"}
 	}
 	return nil
@@ -198,12 +201,10 @@ func (m *Machine) take(name string, times int) bool { return m.o.Faults.Take(nam
 
 // Close ends everything that runs on the machine and waits for it.
 func (m *Machine) Close() error {
+	m.gate.Lock()
+	m.closed = true
+	m.gate.Unlock()
 	m.end()
-	m.mu.Lock()
-	if m.pending != nil {
-		m.pending.Stop()
-	}
-	m.mu.Unlock()
 	for _, l := range []net.Listener{m.listener, m.deadEnd} {
 		if l != nil {
 			_ = l.Close()
@@ -213,6 +214,15 @@ func (m *Machine) Close() error {
 	close(m.events)
 	<-m.eventsEnd
 	return nil
+}
+
+// spawn runs f until the machine is closed.
+func (m *Machine) spawn(f func()) {
+	m.gate.Lock()
+	defer m.gate.Unlock()
+	if !m.closed {
+		m.running.Go(f)
+	}
 }
 
 // event queues f for the world. The caller holds the lock.

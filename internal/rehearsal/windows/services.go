@@ -103,7 +103,7 @@ func (m *Machine) set(s *service, state string) {
 // later changes the state after a while, unless something else changed it before. The caller holds the lock.
 func (m *Machine) later(s *service, after time.Duration, state string) {
 	mark, session := s.change, m.session
-	m.running.Go(func() {
+	m.spawn(func() {
 		if m.clock.Sleep(session, after) != nil {
 			return
 		}

@@ -1,0 +1,244 @@
+package windows
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+type handler func(m *Machine, p process, with json.RawMessage) (any, error)
+
+// on decodes what a call comes with.
+func on[T any](f func(m *Machine, p process, with T) (any, error)) handler {
+	return func(m *Machine, p process, raw json.RawMessage) (any, error) {
+		var with T
+		if len(raw) > 0 {
+			if err := json.Unmarshal(raw, &with); err != nil {
+				return nil, err
+			}
+		}
+		return f(m, p, with)
+	}
+}
+
+type none struct{}
+
+// named addresses a service, a task, a key, a directory or an update.
+type named struct {
+	Name, Folder, Path, Class, ID, XML, SDDL, Start string
+	Delayed, Enabled                                bool
+}
+
+type program struct{ Args []string }
+
+type ended struct {
+	Output string `json:"output"`
+	Exit   int    `json:"exit"`
+}
+
+// calls are what the shim can ask of the machine.
+var calls = map[string]handler{
+	"hello":    on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
+	"cim":      on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"services": on(func(m *Machine, _ process, _ none) (any, error) { return m.controllers(), nil }),
+	"service start": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.startService(with.Name)
+	}),
+	"service stop": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.stopService(with.Name)
+	}),
+	"service configure": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.configure(with.Name, with.Start, with.Delayed)
+	}),
+	"key": on(func(m *Machine, _ process, with named) (any, error) {
+		values, ok := m.readKey(with.Path)
+		return map[string]any{"exists": ok, "values": values, "children": m.subkeys(with.Path)}, nil
+	}),
+	"make directory": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.makeDirectory(filepath.FromSlash(with.Path), with.SDDL)
+	}),
+	"access list": on(func(m *Machine, _ process, with named) (any, error) {
+		return m.accessList(filepath.FromSlash(strings.ReplaceAll(with.Path, `\`, "/")))
+	}),
+	"processes": on(func(m *Machine, _ process, _ none) (any, error) { return m.installers(), nil }),
+	"shutdown": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.shutdownCommand(with.Args)
+		return ended{output, exit}, nil
+	}),
+	"octopus": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.octopusCommand(with.Args)
+		return ended{output, exit}, nil
+	}),
+
+	"tasks": on(func(m *Machine, _ process, _ none) (any, error) { return m.allTasks(), nil }),
+	"task":  on(func(m *Machine, _ process, with named) (any, error) { return m.oneTask(with.Folder, with.Name) }),
+	"task enable": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.enableTask(with.Folder, with.Name, with.Enabled)
+	}),
+	"task register": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.registerTask(with.Folder, with.Name, with.XML)
+	}),
+	"task delete": on(func(m *Machine, _ process, with named) (any, error) { return nil, m.deleteTask(with.Folder, with.Name) }),
+	"task run":    on(func(m *Machine, _ process, with named) (any, error) { return nil, m.runTask(with.Folder, with.Name) }),
+	"task stop":   on(func(m *Machine, _ process, with named) (any, error) { return nil, m.stopTask(with.Folder, with.Name) }),
+	"folder":      on(func(m *Machine, _ process, with named) (any, error) { return nil, m.folderExists(with.Folder) }),
+	"folder create": on(func(m *Machine, _ process, with named) (any, error) {
+		return nil, m.createFolder(with.Folder, with.SDDL)
+	}),
+	"folder delete": on(func(m *Machine, _ process, with named) (any, error) { return nil, m.deleteFolder(with.Folder) }),
+
+	"update allowed": on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
+	"update search": on(func(m *Machine, p process, _ none) (any, error) {
+		found, err := m.search(p.ctx)
+		if err != nil {
+			return nil, err
+		}
+		return m.views(found), nil
+	}),
+	"update eula": on(func(m *Machine, _ process, with named) (any, error) {
+		m.acceptEULA(with.ID)
+		return nil, nil
+	}),
+	"update download": on(func(m *Machine, p process, with named) (any, error) { return m.download(p.ctx, with.ID) }),
+	"update install":  on(func(m *Machine, p process, with named) (any, error) { return m.install(p.ctx, with.ID) }),
+	"update state": on(func(m *Machine, _ process, _ none) (any, error) {
+		return map[string]bool{"busy": m.isBusy(), "blocked": m.isBlocked(), "reboot": m.rebootRequired()}, nil
+	}),
+}
+
+// hello is what a process finds in its environment.
+func (m *Machine) hello() any {
+	return map[string]any{
+		"clock":   m.clock.String(),
+		"version": m.o.Version,
+		"program": m.program,
+		"environment": map[string]string{
+			"COMPUTERNAME": m.computer, "ProgramData": m.folder, "ALLUSERSPROFILE": m.folder, "SystemDrive": "C:",
+			"SystemRoot": m.systemRoot(), "windir": m.systemRoot(), "ProgramFiles": filepath.Join(m.o.Dir, "Program Files"),
+		},
+	}
+}
+
+// fileTime is a time as FILETIME digits: hundreds of nanoseconds since 1601.
+func (m *Machine) fileTime() string {
+	return strconv.FormatInt((m.bootTime.UnixMicro()+11644473600*1e6)*10, 10)
+}
+
+// instances are the objects of a CIM class.
+func (m *Machine) instances(class string) (any, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch strings.ToLower(class) {
+	case "win32_operatingsystem":
+		return []any{map[string]any{"Caption": caption, "BuildNumber": build, "Version": "10.0." + build, "CSName": m.computer, "LastBootUpTime": m.fileTime()}}, nil
+	case "win32_computersystem":
+		return []any{map[string]any{"Name": m.computer, "DNSHostName": strings.ToLower(m.computer), "Domain": domain, "PartOfDomain": true}}, nil
+	case "win32_logicaldisk":
+		return []any{
+			map[string]any{"DeviceID": "C:", "DriveType": 3, "FreeSpace": m.freeBytes(), "Size": int64(127 << 30)},
+			map[string]any{"DeviceID": "D:", "DriveType": 5, "FreeSpace": nil, "Size": nil},
+		}, nil
+	case "win32_service":
+		var list []any
+		for _, s := range m.services {
+			list = append(list, map[string]any{"Name": s.name, "DisplayName": s.name, "State": s.state, "StartMode": s.start, "DelayedAutoStart": s.delayed, "PathName": s.path})
+		}
+		return list, nil
+	}
+	return nil, com(0x80041010) // WBEM_E_INVALID_CLASS
+}
+
+const domain = "rehearsal.example"
+
+// controllers are the services as Get-Service shows them.
+func (m *Machine) controllers() any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []any
+	for _, s := range m.services {
+		names := []string{}
+		for _, d := range m.dependents(s.name) {
+			names = append(names, d.name)
+		}
+		list = append(list, map[string]any{"name": s.name, "status": strings.ReplaceAll(s.state, " ", ""), "dependents": names})
+	}
+	return list
+}
+
+// installers are the processes that work while Windows installs.
+func (m *Machine) installers() any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := []any{}
+	if m.agent.installing {
+		list = append(list,
+			map[string]any{"name": "TiWorker", "id": 5120, "cpu": m.agent.processor},
+			map[string]any{"name": "TrustedInstaller", "id": 4980, "cpu": 0.25})
+	}
+	return list
+}
+
+func (m *Machine) allTasks() any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := map[int]string{taskDisabled: "Disabled", taskQueued: "Queued", taskReady: "Ready", taskRunning: "Running"}
+	var list []any
+	for _, t := range m.tasks {
+		list = append(list, map[string]any{"name": t.name, "path": strings.TrimRight(t.folder, `\`) + `\`, "state": names[t.state]})
+	}
+	return list
+}
+
+func (m *Machine) folderExists(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasFolder(path) {
+		return com(0x80070002)
+	}
+	return nil
+}
+
+// taskView is a registered task; an empty name asks for all of a folder.
+type taskView struct {
+	Name   string `json:"name"`
+	State  int    `json:"state"`
+	Result int32  `json:"result"`
+}
+
+func (m *Machine) oneTask(folder, name string) (any, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := []taskView{}
+	for _, t := range m.tasks {
+		if strings.EqualFold(t.folder, folder) && (name == "" || strings.EqualFold(t.name, name)) {
+			list = append(list, taskView{t.name, t.state, int32(t.result)})
+		}
+	}
+	if name != "" && len(list) == 0 {
+		return nil, com(0x80070002)
+	}
+	return list, nil
+}
+
+// views are updates as the agent's objects show them.
+func (m *Machine) views(list []*update) any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := []any{}
+	for _, u := range list {
+		kbs := []string{}
+		if u.kb != "" {
+			kbs = append(kbs, u.kb)
+		}
+		kind := 1
+		if u.driver {
+			kind = 2
+		}
+		all = append(all, map[string]any{
+			"id": u.id, "title": u.title, "kbs": kbs, "bytes": u.bytes, "downloaded": u.downloaded, "eula": u.eula,
+			"optional": u.optional, "type": kind, "class": u.class, "product": u.product, "productID": u.productID,
+		})
+	}
+	return all
+}

@@ -1,0 +1,123 @@
+package windows
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/rehearsal/fault"
+)
+
+// Faults lists what can be broken on a simulated machine.
+func Faults() []fault.Fault {
+	list := []fault.Fault{
+		{Name: "host-unreachable", Help: "The host never answers a command."},
+		{Name: "black-hole", Help: "The host accepts commands and never answers, from the second one on."},
+		{Name: "connection-reset", Help: "The first three commands are cut off before anything is done."},
+		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
+		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
+		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},
+		{Name: "second-instance", Help: "Another Octopus Server instance runs on the host."},
+		{Name: "update-fails", Help: "One update fails with 0x80070643 each time."},
+		{Name: "update-loops", Help: "One update is reported as installed and offered again each time."},
+		{Name: "search-fails", Help: "Every search for updates fails with 0x8024402C."},
+		{Name: "install-slow", Help: "Installations take four times as long."},
+		{Name: "install-stuck", Help: "The first installation never ends and shows no progress."},
+		{Name: "disk-full", Help: "The system drive is full: downloads fail with 0x80070070."},
+		{Name: "installer-busy", Help: "Another installation is in the way for three minutes (0x80240009)."},
+		{Name: "no-updates", Help: "Windows Update offers nothing."},
+		{Name: "reboot-pending-before", Help: "A reboot is pending before anything begins."},
+		{Name: "reboot-hangs", Help: "The host never comes back from a reboot."},
+		{Name: "reboot-slow", Help: "A reboot takes 25 minutes."},
+		{Name: "second-reboot", Help: "A minute after its first reboot the host reboots once more by itself."},
+		{Name: "shutdown-scheduled", Help: "A shutdown is scheduled already (1190)."},
+		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
+		{Name: "service-wont-start", Help: "The Octopus service ends each time before it runs."},
+		{Name: "watchdog-bites", Help: "A scheduled task of another name starts the stopped service once."},
+		{Name: "ping-dead", Help: "The node's own listen prefix never answers."},
+	}
+	for _, script := range writes {
+		list = append(list,
+			fault.Fault{Name: "lost-" + script, Help: "The first " + script + " on the host is applied and its reply is lost."},
+			fault.Fault{Name: "unapplied-" + script, Help: "The first " + script + " is cut off before the host has done anything."})
+	}
+	return list
+}
+
+// writes are the scripts that change a host.
+var writes = []string{"stop", "start", "reboot", "record", "work", "clear", "undrain"}
+
+// Fate is what a test can do to a script.
+type Fate int
+
+// The fates of a script.
+const (
+	Unapplied Fate = iota + 1 // cut off before anything is done
+	Lost                      // applied, and the reply is lost
+	Failed                    // answered with an error, nothing done
+)
+
+type injection struct {
+	script string
+	nth    int
+	fate   Fate
+}
+
+// Inject gives the nth start (from 1, counted from the machine's beginning) of a script its fate.
+func (m *Machine) Inject(script string, nth int, fate Fate) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.injected = append(m.injected, injection{script, nth, fate})
+}
+
+// fate counts a start of the script and says what becomes of it; 0: nothing unusual.
+func (m *Machine) fate(script string) Fate {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.started[script]++
+	for _, i := range m.injected {
+		if i.script == script && i.nth == m.started[script] {
+			return i.fate
+		}
+	}
+	switch {
+	case m.take("unapplied-"+script, 1):
+		return Unapplied
+	case m.take("lost-"+script, 1):
+		return Lost
+	}
+	return 0
+}
+
+// applyFaults sets up the faults that are there from the beginning.
+func (m *Machine) applyFaults() {
+	if m.has("foreign-folder") {
+		folder := m.ours()
+		_ = m.makeDirectory(folder, "O:S-1-5-21-1004336348-1177238915-682003330-1001G:DUD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1301bf;;;BU)")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.has("no-updates") {
+		for _, u := range m.updates {
+			u.installed = true
+		}
+	}
+	if m.has("reboot-pending-before") {
+		m.wantReboot()
+		m.setValue(keyCBS+`\Interface`, "ServicingInProgress", 1)
+		m.agent.blocked = true
+	}
+	if m.has("shutdown-scheduled") {
+		m.schedule(12 * time.Hour)
+	}
+}
+
+// ours is the folder that the client keeps on a host.
+func (m *Machine) ours() string { return filepath.Join(m.folder, "octopatch") }
+
+// freeBytes is the free space on the system drive.
+func (m *Machine) freeBytes() int64 {
+	if m.has("disk-full") {
+		return 180 << 20
+	}
+	return 61 << 30
+}

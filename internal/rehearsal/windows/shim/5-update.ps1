@@ -1,0 +1,82 @@
+# The Windows Update Agent. It refuses the token of a network logon, whatever its rights.
+
+# New-UpdateList is a collection as COM shows it: Count, Item, Add.
+function New-UpdateList([object[]]$Items) {
+    $list = [pscustomobject]@{ List = [System.Collections.ArrayList]@($Items) }
+    $list.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('Count', { return $this.List.Count }))
+    Add-Method $list 'Item' { param($Index) return $this.List[[int]$Index] }
+    Add-Method $list 'Add' { param($Item) return $this.List.Add($Item) }
+    return $list
+}
+
+function New-Update([object]$Offer) {
+    $categories = @(
+        [pscustomobject]@{ Type = 'UpdateClassification'; CategoryID = $Offer.class; Name = 'Classification' }
+        [pscustomobject]@{ Type = 'Product'; CategoryID = $Offer.productID; Name = $Offer.product }
+    )
+    $update = [pscustomobject]@{
+        Identity = [pscustomobject]@{ UpdateID = $Offer.id; RevisionNumber = 200 }
+        Title = $Offer.title; KBArticleIDs = @($Offer.kbs); Categories = $categories; MaxDownloadSize = [long]$Offer.bytes; MinDownloadSize = 0
+        IsDownloaded = [bool]$Offer.downloaded; IsInstalled = $false; IsHidden = $false; BrowseOnly = [bool]$Offer.optional; Type = [int]$Offer.type
+        EulaAccepted = [bool]$Offer.eula; RebootRequired = $false
+        InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = $false; Impact = 0; RebootBehavior = 2 }
+    }
+    Add-Method $update 'AcceptEula' { Invoke-Machine 'update eula' @{ id = $this.Identity.UpdateID } | Out-Null; $this.EulaAccepted = $true }
+    return $update
+}
+
+function New-UpdateSession {
+    $session = [pscustomobject]@{ ClientApplicationID = ''; UserLocale = 1033; ReadOnly = $false }
+    Add-Method $session 'CreateUpdateSearcher' { Invoke-Machine 'update allowed' | Out-Null; return New-UpdateSearcher }
+    Add-Method $session 'CreateUpdateDownloader' { Invoke-Machine 'update allowed' | Out-Null; return New-UpdateDownloader }
+    Add-Method $session 'CreateUpdateInstaller' { Invoke-Machine 'update allowed' | Out-Null; return New-UpdateInstaller }
+    return $session
+}
+
+function New-UpdateSearcher {
+    $searcher = [pscustomobject]@{ ServerSelection = 0; ServiceID = ''; Online = $true }
+    Add-Method $searcher 'Search' {
+        param($Criteria)
+        if ($Criteria -ne 'IsInstalled=0') { throw [System.Runtime.InteropServices.COMException]::new('Exception from HRESULT: 0x80240032', [int]-2145124302) }
+        $found = @(Invoke-Machine 'update search' | ForEach-Object { if ($null -ne $_) { New-Update $_ } })
+        return [pscustomobject]@{ ResultCode = 2; Updates = (New-UpdateList $found); Warnings = @() }
+    }
+    return $searcher
+}
+
+# Invoke-Agent hands the updates to the agent one after the other, and answers as it does.
+function Invoke-Agent([string]$Call, [object]$Updates) {
+    $results = @(foreach ($update in $Updates.List) {
+        $done = Invoke-Machine $Call @{ id = $update.Identity.UpdateID }
+        [pscustomobject]@{ ResultCode = [int]$done.resultCode; HResult = [int]$done.hresult; RebootRequired = [bool]$done.rebootRequired }
+    })
+    $code = 2
+    if (@($results | Where-Object { $_.ResultCode -ne 2 }).Count) { $code = 4 }
+    $all = [pscustomobject]@{ ResultCode = $code; HResult = 0; RebootRequired = [bool]@($results | Where-Object { $_.RebootRequired }).Count; Results = $results }
+    Add-Method $all 'GetUpdateResult' { param($Index) return @($this.Results)[[int]$Index] }
+    return $all
+}
+
+function New-UpdateDownloader {
+    $agent = [pscustomobject]@{ Updates = $null; Priority = 2; IsForced = $false; ClientApplicationID = '' }
+    Add-Method $agent 'Download' { return Invoke-Agent 'update download' $this.Updates }
+    return $agent
+}
+
+function New-UpdateInstaller {
+    $state = Invoke-Machine 'update state'
+    $agent = [pscustomobject]@{ Updates = $null; AllowSourcePrompts = $true; ForceQuiet = $false; IsForced = $false; IsBusy = [bool]$state.busy; RebootRequiredBeforeInstallation = [bool]$state.blocked }
+    Add-Method $agent 'Install' { return Invoke-Agent 'update install' $this.Updates }
+    return $agent
+}
+
+# A property that fails would be an empty one here, so the object itself is refused.
+function New-UpdateInfo {
+    Invoke-Machine 'update allowed' | Out-Null
+    return [pscustomobject]@{ RebootRequired = [bool](Invoke-Machine 'update state').reboot }
+}
+
+function New-UpdateServices {
+    Invoke-Machine 'update allowed' | Out-Null
+    return [pscustomobject]@{ Services = @([pscustomobject]@{ ServiceID = '9482f4b4-e343-43b6-b170-9a65bc822c77'; Name = 'Windows Update'; IsManaged = $false }) }
+}

@@ -1,0 +1,277 @@
+package windows
+
+import (
+	"context"
+	"encoding/xml"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The states of a scheduled task, as numbers of the Task Scheduler.
+const (
+	taskDisabled = 1
+	taskQueued   = 2
+	taskReady    = 3
+	taskRunning  = 4
+)
+
+// Results of a scheduled task that has not ended by itself.
+const (
+	taskNeverRan   = 0x41303
+	taskStillRuns  = 0x41301
+	taskIsQueued   = 0x41325
+	taskTerminated = 0x41306
+	taskKilled     = 0x40010004 // DBG_TERMINATE_PROCESS: the machine went down
+)
+
+type task struct {
+	folder, name string
+	xml          string
+	enabled      bool
+	state        int
+	result       uint32
+	stop         context.CancelFunc
+	every        time.Duration         // for a task that runs by itself
+	action       func(context.Context) // what such a task does
+}
+
+func (t *task) path() string { return strings.TrimRight(t.folder, `\`) + `\` + t.name }
+
+func (m *Machine) makeTasks() {
+	m.tasks = []*task{
+		{folder: `\`, name: "Octopus Watchdog OctopusServer", enabled: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
+		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, state: taskReady},
+	}
+	m.folders[`\Microsoft`], m.folders[`\Microsoft\Windows`], m.folders[`\Microsoft\Windows\UpdateOrchestrator`] = "", "", ""
+	if m.has("watchdog-bites") {
+		m.folders[`\Contoso`] = ""
+		m.tasks = append(m.tasks, &task{folder: `\Contoso`, name: "Keep Octopus alive", enabled: true, state: taskReady, every: time.Minute, action: m.biteOnce()})
+	}
+}
+
+// watch runs the tasks that run by themselves, from boot to shutdown.
+func (m *Machine) watch() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.tasks {
+		if t.every == 0 {
+			continue
+		}
+		session := m.session
+		m.spawn(func() {
+			for m.clock.Sleep(session, t.every) == nil {
+				m.runByItself(session, t)
+			}
+		})
+	}
+}
+
+func (m *Machine) runByItself(session context.Context, t *task) {
+	m.mu.Lock()
+	enabled := t.enabled
+	if enabled {
+		t.state, t.result = taskRunning, taskStillRuns
+	}
+	m.mu.Unlock()
+	if !enabled {
+		return
+	}
+	t.action(session)
+	_ = m.clock.Sleep(session, 3*time.Second)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.result = 0
+	t.settle()
+}
+
+// settle gives a task that has ended its state. The caller holds the lock.
+func (t *task) settle() {
+	t.state = taskReady
+	if !t.enabled {
+		t.state = taskDisabled
+	}
+}
+
+// checkServices is what the watchdog's `Octopus.Server.exe checkservices` does: it starts every instance that
+// is not running, and fails only for one that is disabled.
+func (m *Machine) checkServices(context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		if m.isServer(s) && s.state == stateStopped {
+			_ = m.startLocked(s.name) // a refusal goes to the watchdog's own log
+		}
+	}
+}
+
+// biteOnce starts the instance once, when it has been stopped for longer than a minute.
+func (m *Machine) biteOnce() func(context.Context) {
+	stopped, bitten := false, false
+	return func(ctx context.Context) {
+		m.mu.Lock()
+		now := slices.ContainsFunc(m.services, func(s *service) bool { return s.octopus && s.state == stateStopped })
+		m.mu.Unlock()
+		if now && stopped && !bitten {
+			bitten = true
+			m.checkServices(ctx)
+		}
+		stopped = now
+	}
+}
+
+// findTask is the task in that folder, or nil. The caller holds the lock.
+func (m *Machine) findTask(folder, name string) *task {
+	for _, t := range m.tasks {
+		if strings.EqualFold(t.folder, folder) && strings.EqualFold(t.name, name) {
+			return t
+		}
+	}
+	return nil
+}
+
+// hasFolder says whether the scheduler has such a folder. The caller holds the lock.
+func (m *Machine) hasFolder(path string) bool {
+	for f := range m.folders {
+		if strings.EqualFold(f, path) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) createFolder(path, sddl string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hasFolder(path) {
+		return com(0x800700B7)
+	}
+	m.folders[path] = sddl
+	return nil
+}
+
+func (m *Machine) deleteFolder(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasFolder(path) {
+		return com(0x80070002)
+	}
+	if slices.ContainsFunc(m.tasks, func(t *task) bool { return strings.EqualFold(t.folder, path) }) {
+		return com(0x80070091)
+	}
+	delete(m.folders, path)
+	return nil
+}
+
+func (m *Machine) registerTask(folder, name, text string) error {
+	if _, err := parseTask(text); err != nil {
+		return com(0x8004131A) // SCHED_E_MALFORMEDXML
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasFolder(folder) {
+		return com(0x80070003)
+	}
+	t := m.findTask(folder, name)
+	if t == nil {
+		t = &task{folder: folder, name: name}
+		m.tasks = append(m.tasks, t)
+	}
+	t.xml, t.enabled, t.state, t.result = text, true, taskReady, taskNeverRan
+	return nil
+}
+
+// deleteTask removes a task; what it runs goes on running, as on Windows.
+func (m *Machine) deleteTask(folder, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.findTask(folder, name)
+	if t == nil {
+		return com(0x80070002)
+	}
+	m.tasks = slices.DeleteFunc(m.tasks, func(other *task) bool { return other == t })
+	return nil
+}
+
+func (m *Machine) stopTask(folder, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.findTask(folder, name)
+	if t == nil {
+		return com(0x80070002)
+	}
+	if t.stop != nil {
+		t.stop()
+	}
+	return nil
+}
+
+func (m *Machine) enableTask(folder, name string, enabled bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.findTask(`\`+strings.Trim(folder, `\`), name)
+	if t == nil {
+		return com(0x80070002)
+	}
+	t.enabled = enabled
+	if t.state != taskRunning && t.state != taskQueued {
+		t.settle()
+	}
+	return nil
+}
+
+// runTask starts what the task was registered to run, as the account it was registered for.
+func (m *Machine) runTask(folder, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.findTask(folder, name)
+	if t == nil {
+		return com(0x80070002)
+	}
+	if !t.enabled {
+		return com(0x80041326) // SCHED_E_TASK_DISABLED
+	}
+	if t.state == taskRunning || t.state == taskQueued {
+		return nil // MultipleInstancesPolicy IgnoreNew
+	}
+	definition, err := parseTask(t.xml)
+	if err != nil {
+		return com(0x8004131A)
+	}
+	session := m.session
+	ctx, cancel := context.WithCancel(session)
+	t.state, t.result, t.stop = taskQueued, taskIsQueued, cancel
+	m.spawn(func() {
+		defer cancel()
+		result := uint32(taskTerminated)
+		if m.clock.Sleep(ctx, time.Second) == nil {
+			m.mu.Lock()
+			t.state, t.result = taskRunning, taskStillRuns
+			m.mu.Unlock()
+			if exit, err := m.execute(ctx, definition); err == nil {
+				result = uint32(exit)
+			}
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if session.Err() != nil {
+			result = taskKilled
+		}
+		t.result, t.stop = result, nil
+		t.settle()
+	})
+	return nil
+}
+
+// definition is what the machine needs of a task's XML.
+type definition struct {
+	User      string `xml:"Principals>Principal>UserId"`
+	Command   string `xml:"Actions>Exec>Command"`
+	Arguments string `xml:"Actions>Exec>Arguments"`
+}
+
+func parseTask(text string) (definition, error) {
+	var d definition
+	err := xml.Unmarshal([]byte(text), &d)
+	return d, err
+}

@@ -61,7 +61,7 @@ func (e *Engine) each(targets []*target, do func(*target) error) error {
 
 // probe reads the host, a few times where it does not answer at once; a refusal is never repeated.
 func (e *Engine) probe(ctx context.Context, t *target) error {
-	const tries = 3
+	const tries = 5
 	for try := 1; ; try++ {
 		facts, err := t.host.Probe(ctx)
 		if err == nil {

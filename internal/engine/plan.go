@@ -27,7 +27,7 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 		if err := e.unfinished([]*target{t}); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
-		if t.report.Result == procedure.Failed {
+		if t.report.Result != "" {
 			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+t.report.Reason)
 		}
 	}
@@ -46,7 +46,7 @@ func (e *Engine) planNode(s *survey, t *target) procedure.PlanNode {
 			n.Skipped = append(n.Skipped, u)
 		}
 	}
-	if t.report.Result != procedure.Failed {
+	if t.report.Result == "" {
 		n.Reason = e.untouched(t)
 	}
 	return n

@@ -140,9 +140,10 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 			e.skipNode(t, s.topology, errInterrupted.Error())
 		case reason != "":
 			e.skipNode(t, s.topology, "not reached: "+reason)
-		case t.report.Result == procedure.Failed: // its updates could not be searched
+		case t.report.Result != "": // its updates could not be searched
+			kind := t.report.Result
 			e.skipNode(t, s.topology, t.report.Reason)
-			t.report.Result = procedure.Failed
+			t.report.Result = kind
 		case e.untouched(t) != "":
 			e.skipNode(t, s.topology, e.untouched(t))
 			t.current = true

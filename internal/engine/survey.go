@@ -30,7 +30,7 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	s := &survey{}
 	var err error
 	if s.info, err = e.Server.Info(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(e.whyNobodyAnswers(ctx, err), err)
 	}
 	if err := e.administrator(ctx); err != nil {
 		return nil, err
@@ -51,6 +51,26 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	}
 	s.faults = append(e.offline(s), e.capacity(s)...)
 	return s, e.seesTasks(ctx, s)
+}
+
+// whyNobodyAnswers asks the nodes themselves when OCTOPUS_URL does not answer: a load balancer has no member
+// left when every node is drained.
+func (e *Engine) whyNobodyAnswers(ctx context.Context, err error) error {
+	if !procedure.Transient(err) {
+		return nil
+	}
+	for _, l := range e.Nodes {
+		near := e.Near(l.Name)
+		if near == nil {
+			continue
+		}
+		nodes, err := near.Nodes(ctx)
+		if err != nil {
+			continue
+		}
+		return errors.Join(e.capacity(&survey{topology: procedure.HA, nodes: nodes})...)
+	}
+	return nil
 }
 
 // asBefore sees the nodes that this very run has taken out of service as they were before it: an unfinished run

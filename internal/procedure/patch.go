@@ -64,6 +64,9 @@ func (r *rounds) run(ctx context.Context) error {
 		return err
 	}
 	r.remember(facts.Windows)
+	if err := r.staysStopped(ctx, facts); err != nil {
+		return err
+	}
 	if len(facts.Pending) > 0 {
 		if r.Rules.Reboot == RebootNever {
 			return r.patched(ctx, "a reboot was pending before: "+strings.Join(facts.Pending, ", "))
@@ -84,6 +87,21 @@ func (r *rounds) run(ctx context.Context) error {
 	}
 	r.fail(UpdateOutcome{Title: "Windows Update", Words: fmt.Sprintf("still offers updates after %d rounds", r.Rules.MaxRounds), Next: "look at the host's update history, or raise OCTOPATCH_MAX_ROUNDS"})
 	return r.patched(ctx, "")
+}
+
+// staysStopped stops the services again when something that is not a watchdog of Octopus has started them:
+// they must not run while their files and their system change.
+func (r *rounds) staysStopped(ctx context.Context, facts HostFacts) error {
+	for _, i := range facts.Instances {
+		if i.Service.State == "Stopped" || !slices.Contains(r.Services, i.Service.Name) {
+			continue
+		}
+		r.warn("service %q was started again by something on the host; stopping it once more", i.Service.Name)
+		return r.changeServices(ctx, "stop "+quoted(r.Services)+" again", func(ctx context.Context, c Change) (Journal, error) {
+			return r.Host.Stop(ctx, c, StopOrder{Services: r.Services, Limit: stopLimit})
+		}, "Stopped")
+	}
+	return nil
 }
 
 // remember keeps what Windows was before the first change of this run.

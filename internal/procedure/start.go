@@ -113,7 +113,7 @@ func (s *Step) pingsItself(ctx context.Context, health HostHealth, accept []int)
 		ping, err = health.Ping, nil
 	}
 	if err != nil {
-		if Transient(err) {
+		if Transient(err) && !errors.Is(err, ErrUnreadable) { // it is still starting
 			return "the node to answer its own ping", nil
 		}
 		return "", err

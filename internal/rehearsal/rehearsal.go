@@ -125,7 +125,7 @@ func (w *World) Environ() []string {
 		prints = append(prints, h.name+"="+print)
 	}
 	pass := w.pass
-	if w.faults.Has("wrong-password", "") {
+	if len(w.hosts) > 0 && w.faults.Has("wrong-password", w.hosts[0].name) {
 		pass = "not-" + pass
 	}
 	env := []string{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/engine"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/report"
@@ -59,13 +59,18 @@ type session struct {
 	out      *report.Redact // standard output; in json mode it holds events and nothing else
 	errs     *report.Redact
 	asJSON   bool
+	terminal bool
 	sink     procedure.Sink
+	endLog   func()
 	warnings *report.Warnings
 }
 
 // run is the program: it reads the command and the settings, and returns the exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	s := &session{environ: environ, out: report.NewRedact(stdout), errs: report.NewRedact(stderr)}
+	s := &session{environ: environ, out: report.NewRedact(stdout), errs: report.NewRedact(stderr), endLog: func() {}}
+	if f, ok := stdout.(*os.File); ok {
+		s.terminal = report.IsTerminal(f)
+	}
 	defer s.out.Flush()  //nolint:errcheck // nobody is left to tell
 	defer s.errs.Flush() //nolint:errcheck // nobody is left to tell
 	name := s.env("OCTOPATCH_PHASE")
@@ -97,7 +102,8 @@ func (s *session) start(ctx context.Context) int {
 	s.settings, err = settings.Load(s.environ, s.command.need)
 	s.out.Hide(s.settings.Secrets()...)
 	s.errs.Hide(s.settings.Secrets()...)
-	s.openSink()
+	s.openSink(s.settings.RehearsalClock)
+	defer func() { s.endLog() }()
 	if err != nil {
 		return s.refuse(err)
 	}
@@ -188,42 +194,16 @@ func runSettings(_ context.Context, s *session) int {
 	return engine.ExitDone
 }
 
-// printJSON writes a value for programs.
-func (s *session) printJSON(v any) {
-	e := json.NewEncoder(s.out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a closed pipe
-}
-
-// openSink picks how events are written, as OCTOPATCH_LOG says.
-func (s *session) openSink() {
-	how := s.settings.Log
-	if how == "auto" || how == "" {
-		how = "text"
-		if s.env("GITHUB_ACTIONS") == "true" {
-			how = "github"
-		} else if s.env("TentacleHome") != "" || s.env("OctopusCalamariWorkingDirectory") != "" {
-			how = "octopus"
-		}
-	}
-	var w io.Writer = s.out
+// openSink picks how events are written, as OCTOPATCH_LOG says; closing it ends the live line of a terminal.
+func (s *session) openSink(clk clock.Clock) {
+	w := s.out
+	terminal := s.terminal
 	if s.asJSON { // standard output belongs to the JSON document
-		w = s.errs
+		w, terminal = s.errs, false
 	}
+	sink, end := report.New(report.Pick(s.settings.Log, s.env, terminal), w, clk)
 	s.warnings = &report.Warnings{}
-	var sink procedure.Sink
-	switch how {
-	case "json":
-		sink = report.NewJSON(w)
-	case "github":
-		sink = report.NewGitHub(w)
-	case "octopus":
-		sink = report.NewOctopus(w)
-	default:
-		sink = report.NewText(w)
-	}
-	s.sink = report.Tee{s.warnings, sink}
+	s.sink, s.endLog = report.Tee{s.warnings, sink}, end
 }
 
 // machineName is this computer's own name; without one the guard has nothing to compare.

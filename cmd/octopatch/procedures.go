@@ -37,6 +37,7 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	if result.Exit != engine.ExitRefused || s.env("OCTOPATCH_LOG") != "json" {
 		s.sink.Event(end)
 	}
+	s.endLog()
 	return result, s.report(result, started, ended, seconds)
 }
 
@@ -44,7 +45,7 @@ func (s *session) report(result engine.Result, started, ended time.Time, seconds
 	r := report.Report{
 		Schema: 1, Run: result.Run, Command: s.command.name, Program: programVersion(), Octopus: result.Version, Topology: result.Topology,
 		Started: started, Ended: ended, Seconds: seconds, Exit: result.Exit, Next: result.Next, Precaution: s.settings.Precaution,
-		Nodes: result.Nodes, Downtime: result.Downtime, Settings: s.settings.Effective(), Warnings: s.warnings.List,
+		Nodes: result.Nodes, Downtime: result.Downtime, Settings: s.settings.Effective(), Warnings: s.warnings.List, Clean: s.out.Clean,
 	}
 	if result.Err != nil {
 		r.Error = result.Err.Error()
@@ -92,7 +93,7 @@ func runPlan(ctx context.Context, s *session) int {
 	switch {
 	case len(plan.Nodes) == 0:
 	case s.asJSON:
-		s.printJSON(plan)
+		_ = report.PlanJSON(s.out, plan) // a closed pipe
 	case s.settings.Log != "json":
 		fmt.Fprintln(s.out)
 		report.Plan(s.out, plan)
@@ -108,7 +109,7 @@ func runStatus(ctx context.Context, s *session) int {
 	defer w.close()
 	journals, err := w.engine.Status(ctx)
 	if s.asJSON {
-		s.printJSON(journals)
+		_ = report.WriteJSON(s.out, journals) // a closed pipe
 	} else {
 		report.Status(s.out, journals)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/engine"
@@ -79,20 +80,18 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 	if known, ok := w.hosts[node]; ok {
 		return known, nil
 	}
-	port, user, password := o.Port, o.Username, o.Password
+	login := o.Login(node)
+	port := o.Port
 	for _, n := range o.Nodes.List {
-		if n.Name == node && n.Port != 0 {
+		if strings.EqualFold(n.Name, node) && n.Port != 0 {
 			port = n.Port
 		}
 	}
 	if port == 0 {
 		port = 5986
 	}
-	if c, ok := o.Credentials[node]; ok {
-		user, password = c.Username, c.Password
-	}
 	client, err := winrm.New(winrm.Options{
-		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: user, Password: password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
+		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
 		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
 	})
 	if err != nil {

@@ -121,6 +121,9 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	}
 	r.Report.Add(result)
 	if result.Code != "" || result.Problem != "" {
+		if again, err := r.restartedByItself(ctx, result); again || err != nil {
+			return again, err
+		}
 		r.fail(UpdateOutcome{Title: "Windows Update", Code: result.Code, Words: result.Problem, Next: result.Next})
 	}
 	progress := r.judge(result)
@@ -135,6 +138,19 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		return false, nil
 	}
 	return progress, r.reboot(ctx)
+}
+
+// restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and
+// another round finds what is left.
+func (r *rounds) restartedByItself(ctx context.Context, result WorkResult) (bool, error) {
+	before := r.Report.After.Boot
+	facts, err := r.settled(ctx)
+	if err != nil || facts.Windows.Boot == before {
+		return false, err
+	}
+	r.warn("the host restarted by itself while the worker was at it (%s); going on with another round", result.Problem)
+	r.Report.After = facts.Windows
+	return true, nil
 }
 
 // judge sorts the outcomes of one round and reports whether it brought anything new, so that another round
@@ -184,7 +200,7 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 			return err
 		}
 	}
-	facts, err := r.Host.Probe(ctx)
+	facts, err := r.settled(ctx)
 	if err != nil {
 		return err
 	}
@@ -205,6 +221,26 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 		return &UpdatesFailed{Outcomes: r.failed}
 	}
 	return nil
+}
+
+// settled reads the host once it is quiet: it may have restarted once more by itself, or still be configuring
+// updates.
+func (r *rounds) settled(ctx context.Context) (HostFacts, error) {
+	facts, err := r.Host.Probe(ctx)
+	if err == nil && facts.Busy == "" && facts.Windows.Boot == r.Report.After.Boot {
+		return facts, nil
+	}
+	if err != nil && !Transient(err) {
+		return facts, err
+	}
+	began := r.Clock.Now()
+	_, err = r.Host.Ready(ctx, Readiness{Quiet: quietPeriod, Limit: r.Rules.RebootTimeout}, func(what string) {
+		r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: r.Rules.RebootTimeout.Seconds()})
+	})
+	if err != nil {
+		return facts, r.notBack(err)
+	}
+	return r.Host.Probe(ctx)
 }
 
 // reboot restarts Windows and sees it come back with another boot time. It is asked for a second time only

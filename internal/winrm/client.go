@@ -1,15 +1,15 @@
-// Package winrm runs one command on a Windows host over WS-Management. It takes messages and their parsers
-// from masterzen/winrm and brings its own loop and transport, because the library takes SOAP faults for
-// success and polls a dead host for ever: here every call ends by its deadline and nothing outlives it.
+// Package winrm runs one command on a Windows host over WS-Management. It takes its messages from
+// masterzen/winrm and brings its own loop, reader and transport, because the library takes SOAP faults for
+// success, polls a dead host for ever and does not pass on the context: here every call ends by its deadline
+// and nothing outlives it. It imports procedure, clock and secret.
 package winrm
 
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +17,6 @@ import (
 	"github.com/masterzen/winrm/soap"
 
 	"github.com/octopatch/octopatch/internal/clock"
-	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/secret"
 )
 
@@ -27,12 +26,12 @@ type Options struct {
 	Port        int
 	TLS         bool
 	Auth        string // ntlm or basic
-	Username    string
+	Username    string // name, DOMAIN\name, .\name or name@domain
 	Password    secret.Secret
 	CAPEM       []byte // authorities to trust instead of the system's
-	Fingerprint string // SHA-256 of the leaf certificate, hexadecimal; trusts exactly that one
+	Fingerprint string // SHA-256 of the leaf certificate, hexadecimal, colons allowed; trusts exactly that one
 	ServerName  string // the name on the certificate, where it is not Host
-	Insecure    bool
+	Insecure    bool   // trust any certificate
 	Clock       clock.Clock
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // nil: TCP
 }
@@ -47,207 +46,121 @@ type Command struct {
 
 // Exit is how a process ended.
 type Exit struct {
-	Code   int
+	Code   int    // -1 when the host did not say
 	Stderr string // decoded from CLIXML, its last 16 KB
 }
 
 // Time limits of the protocol, in the clock's time.
 const (
-	operationTimeout = 60 * time.Second  // the host answers "nothing yet" after it; Windows allows no more
-	requestLimit     = 180 * time.Second // for one HTTP request; must exceed operationTimeout
-	farewellLimit    = 15 * time.Second  // to end shell and command, also after the call was cancelled
-	stdinPiece       = 100_000           // bytes of stdin in one message; base64 must stay below the envelope's size
+	operationTimeout = 60 * time.Second // the host answers "nothing yet" after it; Windows allows no more (MaxTimeoutms)
+	requestLimit     = operationTimeout + 15*time.Second
+	farewellLimit    = 4 * time.Second // to end command and shell, also after the call was cancelled: an interrupt has 5 s
 )
 
-// Client talks to one host over one connection. Its calls take turns.
+var errTurn = errors.New("another command is still at work on the host")
+
+// leastWall is the least that a request may take on the wall: a fast clock does not make the wire faster.
+const leastWall = time.Second
+
+// Client talks to one host. Its calls take turns, so that a wrong password is tried once and not in parallel.
 type Client struct {
-	o        Options
-	url      string
-	post     *transport
-	params   masterzen.Parameters
-	turn     sync.Mutex
+	o      Options
+	url    string
+	params masterzen.Parameters
+	dialer *dialer
+
+	// Two connections at most: the second one receives while the first one is still busy sending stdin.
+	first, second *lane
+
+	turn    chan struct{}   // holds one token
+	closing context.Context // only its end is used: Close ends the calls that are on their way
+	close   context.CancelFunc
+
 	mu       sync.Mutex
 	requests map[string]int
 }
 
 // New checks the options; it sends nothing.
 func New(o Options) (*Client, error) {
-	if !o.TLS {
-		return nil, procedure.Refuse("OCTOPATCH_WINRM_TLS", "is false: over plain HTTP the messages would have to be sealed, which this version cannot", "enable the host's HTTPS listener (winrm quickconfig -transport:https)")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	t, err := newTransport(o)
+	d, err := newDialer(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		o: o, post: t, requests: map[string]int{},
-		url:    "https://" + net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) + "/wsman",
+	c := &Client{
+		o: o, dialer: d, requests: map[string]int{}, turn: make(chan struct{}, 1),
+		url: "https://" + o.address() + "/wsman",
+		// 150 KB is what the oldest Windows allows for an envelope; it bounds the host's answers too.
 		params: *masterzen.NewParameters("PT60S", "en-US", 153600),
-	}, nil
+	}
+	c.closing, c.close = context.WithCancel(context.Background())
+	c.first, c.second = newLane(d, c.url), newLane(d, c.url)
+	return c, nil
 }
 
-// Close ends the connection; the client may still be used and then connects anew.
-func (c *Client) Close() { c.post.close() }
+func (o *Options) address() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }
+
+// Close ends the calls that are on their way and the connections; the client is of no use afterwards.
+func (c *Client) Close() {
+	c.close()
+	c.turn <- struct{}{} // every call ends soon, for all of its waits end with closing
+	defer func() { <-c.turn }()
+	c.first.close()
+	c.second.close()
+}
 
 // Requests counts the messages sent so far, by action: Create, Command, Send, Receive, Signal, Delete.
 func (c *Client) Requests() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	counts := map[string]int{}
-	for k, v := range c.requests {
-		counts[k] = v
-	}
-	return counts
+	return maps.Clone(c.requests)
 }
 
-// Run runs the command in a shell of its own and follows it to its end. An error of kind ErrUnreachable or
-// ErrDenied means that nothing was run; ErrNoReply that it is not known what was.
+// Run runs the command in a shell of its own and follows it to its end. An error of kind ErrUnreachable,
+// ErrDenied or ErrRefused means that nothing was run; ErrNoReply that it is not known what was.
 func (c *Client) Run(ctx context.Context, cmd Command) (Exit, error) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	if err := cmd.check(); err != nil {
+		return Exit{}, err
+	}
 	limited, cancel := c.o.Clock.WithTimeout(ctx, cmd.Limit)
 	defer cancel()
-	shell, err := c.create(limited)
-	if err != nil {
-		return Exit{}, c.describe(limited, ctx, cmd, err, false)
+	defer context.AfterFunc(c.closing, cancel)()
+	call := &call{Client: c, cmd: cmd, outer: ctx}
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-limited.Done():
 	}
-	defer c.farewell(ctx, "Delete", masterzen.NewDeleteShellRequest(c.url, shell, &c.params))
-	id, err := c.start(limited, shell, cmd)
-	if id != "" {
-		defer c.farewell(ctx, "Signal", masterzen.NewSignalRequest(c.url, shell, id, &c.params))
+	if limited.Err() != nil || c.closing.Err() != nil { // another command had its turn all the while
+		return Exit{}, call.describe(limited, errTurn)
 	}
+	defer call.farewell(ctx)
+	exit, err := call.run(limited)
 	if err != nil {
-		return Exit{}, c.describe(limited, ctx, cmd, err, !notSent(err))
-	}
-	exit, err := c.follow(limited, shell, id, cmd)
-	if err != nil {
-		return exit, c.describe(limited, ctx, cmd, err, true)
+		call.err = call.describe(limited, err)
+		return exit, call.err
 	}
 	return exit, nil
 }
 
-func (c *Client) create(ctx context.Context) (string, error) {
-	text, err := c.send(ctx, "Create", masterzen.NewOpenShellRequest(c.url, &c.params))
-	if err != nil {
-		return "", err
-	}
-	id, err := masterzen.ParseOpenShellResponse(text)
-	return id, unreadable(id, err)
-}
-
-// start begins the process and hands it its whole stdin, so that one connection is enough.
-func (c *Client) start(ctx context.Context, shell string, cmd Command) (string, error) {
-	if strings.Contains(cmd.Line, "]]>") {
-		return "", errors.New("a command line must not hold the end of a CDATA section")
-	}
-	text, err := c.send(ctx, "Command", masterzen.NewExecuteCommandRequest(c.url, shell, cmd.Line, nil, &c.params))
-	if err != nil {
-		return "", err
-	}
-	id, err := masterzen.ParseExecuteCommandResponse(text)
-	if err := unreadable(id, err); err != nil {
-		return "", err
-	}
-	for rest := cmd.Stdin; len(cmd.Stdin) > 0; {
-		piece := rest[:min(len(rest), stdinPiece)]
-		rest = rest[len(piece):]
-		if _, err := c.send(ctx, "Send", masterzen.NewSendInputRequest(c.url, shell, id, piece, len(rest) == 0, &c.params)); err != nil {
-			return id, &started{err}
-		}
-		if len(rest) == 0 {
-			break
-		}
-	}
-	return id, nil
-}
-
-// started marks an error after the process had begun.
-type started struct{ error }
-
-func (e *started) Unwrap() error { return e.error }
-
-// notSent: the request never reached the host, or the host turned it away, so nothing was run.
-func notSent(err error) bool {
-	var begun *started
-	var fault *Fault
-	return !errors.As(err, &begun) && (errors.As(err, &fault) || errors.Is(err, errDial) || errors.Is(err, procedure.ErrDenied))
-}
-
-// follow receives output until the process has ended.
-func (c *Client) follow(ctx context.Context, shell, id string, cmd Command) (Exit, error) {
-	out := &lines{each: cmd.Stdout}
-	stderr := &tail{}
-	for {
-		text, err := c.send(ctx, "Receive", masterzen.NewGetOutputRequest(c.url, shell, id, "stdout stderr", &c.params))
-		var fault *Fault
-		if errors.As(err, &fault) && fault.TimedOut() {
-			continue // nothing to say within the operation time-out
-		}
-		if err != nil {
-			return Exit{Stderr: stderr.text()}, err
-		}
-		done, code, err := masterzen.ParseSlurpOutputErrResponse(text, out, stderr)
-		if err != nil {
-			return Exit{Stderr: stderr.text()}, fmt.Errorf("an answer to Receive is no XML: %w", err)
-		}
-		if done {
-			out.end()
-			return Exit{Code: code, Stderr: stderr.text()}, nil
-		}
-	}
-}
-
-// send posts one message with its own time limit.
-func (c *Client) send(ctx context.Context, action string, message *soap.SoapMessage) (string, error) {
+// send posts one message with its own time limit and returns the host's good answer.
+func (c *Client) send(ctx context.Context, on *lane, action string, message *soap.SoapMessage) (*answer, error) {
 	defer message.Free()
 	c.mu.Lock()
 	c.requests[action]++
 	c.mu.Unlock()
-	limited, cancel := c.o.Clock.WithTimeout(ctx, requestLimit)
+	limited, cancel := c.within(ctx, requestLimit)
 	defer cancel()
-	return c.post.send(limited, c.url, message.String())
-}
-
-// farewell ends a shell or command as well as it can; what is left over, the host ends by its idle time-out.
-func (c *Client) farewell(ctx context.Context, action string, message *soap.SoapMessage) {
-	ctx, cancel := c.o.Clock.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
-	defer cancel()
-	_, _ = c.send(ctx, action, message)
-}
-
-func unreadable(id string, err error) error {
-	if err == nil && id == "" {
-		err = errors.New("no id in it")
-	}
+	body, err := on.post(limited, message.String())
 	if err != nil {
-		return fmt.Errorf("the answer is not the one that WS-Management promises: %w", err)
+		return nil, err
 	}
-	return nil
+	return readAnswer(body, action)
 }
 
-// describe tells the operator what happened, and the engine whether anything may have been run.
-func (c *Client) describe(limited, ctx context.Context, cmd Command, err error, sent bool) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	subject := net.JoinHostPort(c.o.Host, strconv.Itoa(c.o.Port))
-	var known *procedure.Fault
-	if errors.As(err, &known) && !sent {
-		return known
-	}
-	f := &procedure.Fault{Kind: procedure.ErrUnreachable, Subject: subject, Problem: "WinRM cannot be reached", Cause: err, Remedy: "check the host's WinRM listener, the firewall and OCTOPATCH_NODES"}
-	var soapFault *Fault
-	if errors.As(err, &soapFault) {
-		f.Problem, f.Remedy = "WinRM answered with a fault", soapFault.Remedy()
-		if soapFault.Denied() {
-			f.Kind = procedure.ErrDenied
-		}
-	}
-	if sent {
-		f.Kind, f.Problem = procedure.ErrNoReply, "the connection ended before the command's answer"
-		if limited.Err() != nil {
-			f.Problem = fmt.Sprintf("no end of the command within %s", cmd.Limit)
-		}
-	}
-	return f
+// within limits ctx to d of the clock's time, but leaves the wire its time.
+func (c *Client) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, max(c.o.Clock.Wall(d), leastWall))
 }

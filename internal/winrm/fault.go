@@ -16,6 +16,8 @@ const (
 	codeQuotaCommands  = 2150859174 // 0x803381A6: too many operations in a shell
 	codeQuotaShells    = 2150859173 // 0x803381A5: too many shells of a user
 	codeProfileUnload  = 2147943418 // 0x800703FA: the user's profile is being unloaded
+	codeAborted        = 995        // the operation was aborted because somebody closes
+	codeBusy           = 170        // a Send met another one
 	codeAccessDenied   = 5
 	codeAccessDeniedHR = 2147942405 // 0x80070005
 )
@@ -29,7 +31,7 @@ type Fault struct {
 
 // Error names the fault.
 func (f *Fault) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("%s %s (0x%08X)", f.Subcode, f.Text, f.Code))
+	return strings.TrimSpace(fmt.Sprintf("%s %s (%d, 0x%08X)", f.Subcode, f.Text, f.Code, f.Code))
 }
 
 // TimedOut: the host had nothing to say; ask again.
@@ -50,6 +52,12 @@ func (f *Fault) Denied() bool {
 	return f.Code == codeAccessDenied || f.Code == codeAccessDeniedHR || strings.HasSuffix(f.Subcode, "AccessDenied")
 }
 
+// Busy: the host is not ready for more stdin; the same Send may be repeated.
+func (f *Fault) Busy() bool { return f.Code == codeBusy }
+
+// Aborted: the host gave up the operation while it was at work on it.
+func (f *Fault) Aborted() bool { return f.Code == codeAborted }
+
 // Remedy is what an operator can do about it.
 func (f *Fault) Remedy() string {
 	switch {
@@ -59,6 +67,8 @@ func (f *Fault) Remedy() string {
 		return "too many shells are open on the host: see winrm get winrm/config/winrs; they end by themselves after their idle time-out"
 	case f.ShellNotFound():
 		return "the host has restarted, or its WinRM service has"
+	case f.Code == codeProfileUnload:
+		return "the account's profile is being unloaded; it passes after a minute"
 	}
 	return "look at the host's event log Microsoft-Windows-WinRM/Operational"
 }
@@ -69,6 +79,7 @@ func parseFault(body []byte) *Fault {
 	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
 	var f *Fault
 	var path []string
+	coded := false // a provider's own fault may be nested in it: the outer one counts
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -80,7 +91,8 @@ func parseFault(body []byte) *Fault {
 			if t.Name.Local == "Fault" && f == nil {
 				f = &Fault{}
 			}
-			if t.Name.Local == "WSManFault" && f != nil {
+			if t.Name.Local == "WSManFault" && f != nil && !coded {
+				coded = true
 				for _, a := range t.Attr {
 					if code, err := strconv.ParseUint(a.Value, 10, 32); a.Name.Local == "Code" && err == nil {
 						f.Code = uint32(code)
@@ -98,8 +110,8 @@ func parseFault(body []byte) *Fault {
 			switch {
 			case strings.HasSuffix(where, "Subcode/Value"):
 				f.Subcode = text
-			case strings.HasSuffix(where, "Reason/Text"), strings.HasSuffix(where, "WSManFault/Message") && f.Text == "":
-				f.Text = text
+			case f.Text == "" && (strings.HasSuffix(where, "Reason/Text") || strings.HasSuffix(where, "WSManFault/Message")):
+				f.Text = text[:min(len(text), 500)]
 			}
 		}
 	}

@@ -2,12 +2,9 @@ package winrm
 
 import (
 	"bytes"
-	"encoding/xml"
-	"io"
-	"regexp"
-	"strconv"
+	"fmt"
 	"strings"
-	"unicode/utf16"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,30 +13,38 @@ import (
 const (
 	maxLine   = 16 << 20
 	maxStderr = 16 << 10
+	maxRaw    = 4 * maxStderr // of stderr before it is decoded: CLIXML is long-winded
 )
 
 // lines cuts output into lines; a character that is split between two messages comes together again, because
 // only whole lines are handed on.
 type lines struct {
-	each func(string)
-	rest []byte
+	each  func(string)
+	rest  []byte
+	begun bool
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *lines) write(p []byte) error {
+	from := len(l.rest) // what was there holds no end of a line
 	l.rest = append(l.rest, p...)
 	for {
-		i := bytes.IndexByte(l.rest, '\n')
+		i := bytes.IndexByte(l.rest[from:], '\n')
 		if i < 0 {
-			if len(l.rest) > maxLine {
-				l.rest = l.rest[:0] // no answer of ours is that long; an answer that is cut fails to decode
-			}
-			return len(p), nil
+			break
 		}
-		l.put(l.rest[:i])
-		l.rest = l.rest[i+1:]
+		l.put(l.rest[:from+i])
+		l.rest, from = l.rest[from+i+1:], 0
 	}
+	if len(l.rest) == 0 {
+		l.rest = nil
+	}
+	if len(l.rest) > maxLine {
+		return fmt.Errorf("%w: a line of output is longer than %d bytes", errAnswer, maxLine)
+	}
+	return nil
 }
 
+// end hands on what came after the last end of a line.
 func (l *lines) end() {
 	if len(l.rest) > 0 {
 		l.put(l.rest)
@@ -48,8 +53,11 @@ func (l *lines) end() {
 }
 
 func (l *lines) put(line []byte) {
+	if !l.begun { // PowerShell 5.1 may begin its output with a byte order mark
+		line, l.begun = bytes.TrimPrefix(line, []byte("\ufeff")), true
+	}
 	if l.each != nil {
-		l.each(strings.TrimSuffix(strings.ToValidUTF8(string(line), "�"), "\r"))
+		l.each(strings.TrimSuffix(strings.ToValidUTF8(string(line), "\ufffd"), "\r"))
 	}
 }
 
@@ -58,14 +66,25 @@ type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - 4*maxStderr; over > 0 {
-		t.kept = t.kept[over:]
+	if over := len(t.kept) - maxRaw; over > 0 {
+		t.kept = append([]byte(nil), t.kept[over:]...)
 	}
 	return len(p), nil
 }
 
+// text is what a person reads: decoded, bounded, and without characters that would steer a terminal.
 func (t *tail) text() string {
-	text := strings.TrimSpace(DecodeCLIXML(strings.ToValidUTF8(string(t.kept), "�")))
+	kept := t.kept
+	for len(kept) > 0 && !utf8.RuneStart(kept[0]) { // of a character that was cut
+		kept = kept[1:]
+	}
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, DecodeCLIXML(strings.ToValidUTF8(string(kept), "\ufffd")))
+	text = strings.TrimSpace(text)
 	if over := len(text) - maxStderr; over > 0 {
 		for over < len(text) && !utf8.RuneStart(text[over]) {
 			over++
@@ -73,58 +92,4 @@ func (t *tail) text() string {
 		text = text[over:]
 	}
 	return text
-}
-
-var objs = regexp.MustCompile(`(?s)(?:#< CLIXML\s*)?<Objs[ >].*?</Objs>`)
-
-// DecodeCLIXML replaces PowerShell's serialised streams by the text of their errors and warnings; progress
-// records are dropped. What is not CLIXML stays as it is.
-func DecodeCLIXML(text string) string {
-	return strings.TrimPrefix(objs.ReplaceAllStringFunc(text, func(part string) string {
-		part = part[strings.Index(part, "<Objs"):]
-		d := xml.NewDecoder(strings.NewReader(part))
-		var b strings.Builder
-		stream := ""
-		for {
-			token, err := d.Token()
-			if err == io.EOF {
-				return unescape(b.String())
-			}
-			if err != nil {
-				return part
-			}
-			switch t := token.(type) {
-			case xml.StartElement:
-				stream = ""
-				for _, a := range t.Attr {
-					if a.Name.Local == "S" && t.Name.Local == "S" {
-						stream = strings.ToLower(a.Value)
-					}
-				}
-			case xml.EndElement:
-				stream = ""
-			case xml.CharData:
-				if stream == "error" || stream == "warning" {
-					b.Write(t)
-				}
-			}
-		}
-	}), "#< CLIXML")
-}
-
-var escaped = regexp.MustCompile(`(?:_x[0-9A-Fa-f]{4}_)+`)
-
-// unescape turns _xHHHH_ into the UTF-16 unit that it stands for.
-func unescape(text string) string {
-	return escaped.ReplaceAllStringFunc(text, func(run string) string {
-		var units []uint16
-		for i := 0; i+7 <= len(run); i += 7 {
-			n, err := strconv.ParseUint(run[i+2:i+6], 16, 16)
-			if err != nil {
-				return run
-			}
-			units = append(units, uint16(n))
-		}
-		return string(utf16.Decode(units))
-	})
 }

@@ -1,11 +1,13 @@
 package winrm
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	masterzen "github.com/masterzen/winrm"
+	"github.com/google/go-cmp/cmp"
 )
 
 const progress = `<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T></TN><MS><I64 N="SourceId">1</I64><PR N="Record"><AV>Preparing modules for first use.</AV></PR></MS></Obj>`
@@ -18,7 +20,10 @@ func TestDecodeCLIXML(t *testing.T) {
 		{"error", "#< CLIXML\r\n<Objs Version=\"1.1.0.1\"><S S=\"Error\">it broke_x000D__x000A_</S><S S=\"Error\">twice &lt;&amp;</S></Objs>", "it broke\r\ntwice <&"},
 		{"two", "a<Objs><S S=\"Warning\">b</S></Objs>c<Objs><S S=\"verbose\">x</S></Objs>d", "abcd"},
 		{"surrogates", "<Objs><S S=\"Error\">_xD83D__xDE00_</S></Objs>", "😀"},
-		{"broken", "<Objs><S S=\"Error\">half", "<Objs><S S=\"Error\">half"},
+		{"cut_at_the_end", "x <Objs><S S=\"Error\">whole_x000A_</S><S S=\"Error\">half", "x whole\nhalf"},
+		{"cut_at_the_start", "S=\"Error\">lost</S><S S=\"Error\">kept</S></Objs>plain", "keptplain"},
+		{"escaped_escape", "<Objs><S S=\"Error\">_x005F_x000A_</S></Objs>", "_x000A_"},
+		{"no_clixml", "a <Obj> _x000A_", "a <Obj> _x000A_"},
 	} {
 		if got := DecodeCLIXML(c.in); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -35,16 +40,45 @@ func FuzzCLIXML(f *testing.F) {
 	})
 }
 
-// FuzzReader: whatever a host answers, the readers end, and what holds no fault is not taken for one.
-func FuzzReader(f *testing.F) {
-	f.Add([]byte(`<s:Envelope><s:Body><s:Fault><s:Code><s:Subcode><s:Value>w:TimedOut</s:Value></s:Subcode></s:Code><f:WSManFault Code="2150858793"/></s:Fault></s:Body></s:Envelope>`))
-	f.Add([]byte(`<rsp:ReceiveResponse xmlns:rsp="http://schemas.microsoft.com/wbem/wsman/1/windows/shell"><rsp:Stream Name="stdout">aGk=</rsp:Stream></rsp:ReceiveResponse>`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if parseFault(body) != nil && !strings.Contains(string(body), "Fault") {
-			t.Errorf("a fault in %q", body)
+func TestLines(t *testing.T) {
+	t.Parallel()
+	var got []string
+	l := &lines{each: func(line string) { got = append(got, line) }}
+	for _, piece := range []string{"\xef\xbb", "\xbfone\r\nt", "w", "o\n\nthree \xc3", "\xa4\nbroken \xc3\n", "no end"} {
+		if err := l.write([]byte(piece)); err != nil {
+			t.Fatal(err)
 		}
-		out := &lines{}
-		_, _, _ = masterzen.ParseSlurpOutputErrResponse(string(body), out, &tail{})
-		out.end()
-	})
+	}
+	l.end()
+	if diff := cmp.Diff([]string{"one", "two", "", "three ä", "broken \ufffd", "no end"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestLineWithoutEnd: a line that is too long is an error, and its rest is not taken for another line.
+func TestLineWithoutEnd(t *testing.T) {
+	t.Parallel()
+	l := &lines{each: func(string) { t.Error("a line was handed on") }}
+	piece := bytes.Repeat([]byte("x"), 1<<20)
+	for range maxLine >> 20 {
+		if err := l.write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.write(piece); !errors.Is(err, errAnswer) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStderrIsBoundedText(t *testing.T) {
+	t.Parallel()
+	stderr := &tail{}
+	for range 10_000 {
+		_, _ = stderr.Write([]byte(`<S S="Error">ä\x1b[31m and more_x000A_</S>`))
+	}
+	_, _ = stderr.Write([]byte("</Objs>"))
+	got := stderr.text()
+	if len(got) > maxStderr || len(got) < maxStderr/2 || !utf8.ValidString(got) || strings.ContainsAny(got, "\x1b<") || !strings.HasSuffix(got, "and more") {
+		t.Errorf("%d bytes, end %q", len(got), got[max(0, len(got)-80):])
+	}
 }

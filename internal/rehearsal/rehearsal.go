@@ -73,8 +73,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	if err := w.start(o); err != nil {
-		w.Close()
-		return nil, err
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }

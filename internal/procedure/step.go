@@ -63,7 +63,7 @@ type awaited struct {
 // most; denied access ends the wait at once, since asking again could lock the account.
 func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (done bool, what string, err error)) error {
 	began := s.Clock.Now()
-	lastRead := began
+	lastRead, next := began, began
 	for {
 		done, what, err := ask(ctx)
 		now := s.Clock.Now()
@@ -88,7 +88,11 @@ func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (
 		if w.pace != nil {
 			every = w.pace()
 		}
-		if err := s.Clock.Sleep(ctx, every); err != nil {
+		// On a grid, so that the time that the questions take does not add up.
+		if next = next.Add(every); next.Before(s.Clock.Now()) {
+			next = s.Clock.Now().Add(every)
+		}
+		if err := s.Clock.Sleep(ctx, next.Sub(s.Clock.Now())); err != nil {
 			return err
 		}
 	}

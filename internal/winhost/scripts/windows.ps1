@@ -42,7 +42,7 @@ function Find-Service([object[]]$All, [string]$Name) {
 # that must stop first.
 function Get-RunningDependents([object]$Controller, [object[]]$All) {
     $names = @()
-    foreach ($dependent in @($Controller.DependentServices | Where-Object { $_ })) {
+    foreach ($dependent in @($Controller.DependentServices)) {
         $full = Find-Service $All $dependent.Name
         foreach ($name in @(Get-RunningDependents $full $All) + [string]$full.Name) {
             if ([string](Find-Service $All $name).Status -ne 'Stopped' -and $names -notcontains $name) { $names += $name }

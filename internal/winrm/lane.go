@@ -35,7 +35,8 @@ func (l *lane) close() { l.http.CloseIdleConnections() }
 // post sends one message and returns the body of a good answer; a SOAP fault is a *Fault.
 func (l *lane) post(ctx context.Context, message string) ([]byte, error) {
 	if l.o.Auth == "basic" {
-		r, _, err := l.request(ctx, message, "Basic "+base64.StdEncoding.EncodeToString([]byte(l.account()+":"+l.o.Password.Reveal())))
+		login := base64.StdEncoding.EncodeToString([]byte(l.account() + ":" + l.o.Password.Reveal()))
+		r, _, err := l.request(ctx, message, "Basic "+login) //nolint:bodyclose // read drains and closes it
 		return l.read(r, err)
 	}
 	return l.ntlm(ctx, message)

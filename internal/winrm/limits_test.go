@@ -112,7 +112,7 @@ func TestNothingOutlivesTheCalls(t *testing.T) {
 	func() {
 		s, c := hostAt(t, clock.New(time.Now(), 20), func(ctx context.Context, cmd wsman.Command) (int, error) {
 			if cmd.Line == "talk" { // first, so that a second connection is opened
-				for range 300 {
+				for range 150 {
 					_, _ = io.WriteString(cmd.Stdout, fmt.Sprintf("%09999d\n", 1))
 				}
 			}

@@ -66,15 +66,15 @@ type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - maxRaw; over > 0 {
-		t.kept = append([]byte(nil), t.kept[over:]...)
+	if len(t.kept) > 2*maxRaw { // not each time: that would copy all of it each time
+		t.kept = append([]byte(nil), t.kept[len(t.kept)-maxRaw:]...)
 	}
 	return len(p), nil
 }
 
 // text is what a person reads: decoded, bounded, and without characters that would steer a terminal.
 func (t *tail) text() string {
-	kept := t.kept
+	kept := t.kept[max(0, len(t.kept)-maxRaw):]
 	for len(kept) > 0 && !utf8.RuneStart(kept[0]) { // of a character that was cut
 		kept = kept[1:]
 	}

@@ -73,7 +73,7 @@ func TestLineWithoutEnd(t *testing.T) {
 func TestStderrIsBoundedText(t *testing.T) {
 	t.Parallel()
 	stderr := &tail{}
-	for range 10_000 {
+	for range 5_000 {
 		_, _ = stderr.Write([]byte(`<S S="Error">ä\x1b[31m and more_x000A_</S>`))
 	}
 	_, _ = stderr.Write([]byte("</Objs>"))

@@ -91,8 +91,7 @@ func (m *Machine) fate(script string) Fate {
 // applyFaults sets up the faults that are there from the beginning.
 func (m *Machine) applyFaults() {
 	if m.has("foreign-folder") {
-		folder := m.ours()
-		_ = m.makeDirectory(folder, "O:S-1-5-21-1004336348-1177238915-682003330-1001G:DUD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1301bf;;;BU)")
+		_ = m.makeDirectory(m.ours(), "O:S-1-5-21-1004336348-1177238915-682003330-1001G:DUD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1301bf;;;BU)")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

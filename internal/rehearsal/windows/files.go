@@ -53,13 +53,12 @@ func (m *Machine) accessList(path string) (string, error) {
 	return inherited, nil
 }
 
-// leftovers lists what lies below the client's own folder, and the folder itself.
-func (m *Machine) leftovers() []string {
+// allFiles lists what lies below ProgramData.
+func (m *Machine) allFiles() []string {
 	var names []string
-	root := m.ours()
-	_ = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // it is gone by now, so it is not left over
+	_ = filepath.WalkDir(m.folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || path == m.folder {
+			return nil //nolint:nilerr // what is gone by now is not left over
 		}
 		if name, err := filepath.Rel(m.folder, path); err == nil {
 			names = append(names, filepath.ToSlash(name))

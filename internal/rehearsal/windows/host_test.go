@@ -18,6 +18,8 @@ import (
 
 const testNonce = "00112233445566778899aabbccddeeff"
 
+const testSecret = "never-on-the-wire"
+
 // newMachine starts a machine on a fast clock; it is closed when the test ends.
 func newMachine(t *testing.T, o Options) *Machine {
 	t.Helper()
@@ -30,10 +32,15 @@ func newMachine(t *testing.T, o Options) *Machine {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	if o.Prefixes == nil {
-		o.Prefixes = []string{"http://127.0.0.1:1/"}
+	if o.Configuration == nil {
+		o.Configuration = func(string) string {
+			return `{"Octopus.Server.NodeName": "` + o.Name + `", "Octopus.WebPortal.ListenPrefixes": "http://127.0.0.1:1/",
+				"Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Initial Catalog=Octopus;Password=` + testSecret + `"}`
+		}
 	}
-	o.Version = "2026.3.4711"
+	if o.Drain == nil {
+		o.Drain = func(string, bool) {}
+	}
 	if o.Log == nil {
 		o.Log = &record.Log{}
 	}

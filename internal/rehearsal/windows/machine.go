@@ -24,32 +24,29 @@ type Options struct {
 	Clock      clock.Clock
 	Seed       int64
 	Name       string // Octopus node name; the computer is called so as well
-	Dir        string // an existing directory that stands for the system drive; the caller removes it
+	Dir        string // stands for the system drive; the caller removes it
 	Faults     *fault.Set
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
 
-	Instance string   // Octopus instance; empty: OctopusServer, the default one
-	Prefixes []string // its listen prefixes
-	Version  string   // file version of Octopus.Server.exe
-	// Exe is Octopus.Server.exe for all that reaches into Octopus; what it says and its exit code.
-	Exe func(args []string) (stdout string, exit int)
-	// OnService is told each state of the Octopus Server service, in order: Running, Stop Pending, Stopped, …
-	OnService func(state string)
+	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
+	Version  string // file version of Octopus.Server.exe; empty: some
+	// Configuration is what Octopus.Server.exe show-configuration prints for an instance.
+	Configuration func(instance string) string
+	// Drain is what Octopus.Server.exe node --drain does, straight in the database.
+	Drain func(instance string, drained bool)
+	// OnService tells that the node's Octopus service runs or has stopped, in order; clean is false for a crash.
+	OnService func(running, clean bool)
 	// Down takes the machine off the network and Up brings it back.
 	Down func()
 	Up   func() error
 }
-
-// ConnectionString is the secret in the configuration of the simulated Octopus Server: it must never leave a host.
-const ConnectionString = "Data Source=sql.rehearsal.example;Initial Catalog=Octopus;User ID=octopus;Password=Never-On-The-Wire-7f3a"
 
 // Machine is one simulated Windows machine. Its methods may be called from any goroutine.
 type Machine struct {
 	o         Options
 	clock     clock.Clock
 	computer  string
-	node      string // what Octopus on this machine calls itself
 	guid      string
 	folder    string // ProgramData
 	program   string // full path of Octopus.Server.exe
@@ -97,18 +94,21 @@ type durations struct {
 // New starts a machine that has been running for some days.
 func New(o Options) (*Machine, error) {
 	if o.Instance == "" {
-		o.Instance = "OctopusServer"
+		o.Instance = defaultInstance
+	}
+	if o.Version == "" {
+		o.Version = "2026.3.4711.0"
 	}
 	sum := fnv.New64a()
 	sum.Write([]byte(o.Name)) //nolint:errcheck // a hash never fails
 	rng := rand.New(rand.NewPCG(uint64(o.Seed), sum.Sum64()))
 	m := &Machine{
-		o: o, clock: o.Clock, computer: strings.ToUpper(o.Name), node: o.Name,
+		o: o, clock: o.Clock, computer: strings.ToUpper(o.Name),
 		folder:    filepath.Join(o.Dir, "ProgramData"),
 		program:   filepath.Join(o.Dir, "Program Files", "Octopus Deploy", "Octopus", "Octopus.Server.exe"),
 		events:    make(chan func(), 1024),
 		eventsEnd: make(chan struct{}),
-		folders:   map[string]string{`\`: ""},
+		folders:   map[string]string{},
 		security:  map[string]guarded{}, processes: map[string]process{}, started: map[string]int{},
 		guid: fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint64()&0xffffffffffff),
 	}
@@ -116,7 +116,7 @@ func New(o Options) (*Machine, error) {
 		m.computer = m.computer[:15]
 	}
 	if o.Faults.Has("wrong-machine", o.Name) {
-		m.computer, m.node = "STRANGER-01", "stranger-01"
+		m.computer = "SOMEBODY-ELSE"
 	}
 	m.catalogue(rng)
 	m.drawDurations(rng)
@@ -169,6 +169,9 @@ func (m *Machine) openListeners() error {
 		if m.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it does not wait
 			return err
 		}
+		if _, err := FindPowerShell(); err != nil {
+			return err
+		}
 		if err := m.writeShim(); err != nil {
 			return err
 		}
@@ -179,7 +182,6 @@ func (m *Machine) openListeners() error {
 			return err
 		}
 		m.spawn(m.hangUp)
-		m.o.Prefixes = []string{"http://" + m.deadEnd.Addr().String() + "/"}
 	}
 	return nil
 }

@@ -5,52 +5,58 @@ import (
 	"strings"
 )
 
+const defaultInstance = "OctopusServer"
+
 // octopusCommand is Octopus.Server.exe: what concerns this machine is answered here, the rest by the world.
 func (m *Machine) octopusCommand(args []string) (stdout string, exit int) {
 	if len(args) == 0 {
-		return "Supported commands are: show-configuration, node, service, watchdog", 1
+		return "See 'Octopus.Server help' for the commands.", 1
 	}
-	instance := "OctopusServer"
+	instance, drain := defaultInstance, ""
 	for _, a := range args[1:] {
-		if value, ok := strings.CutPrefix(strings.TrimLeft(a, "-"), "instance="); ok {
+		name, value, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch name {
+		case "instance":
 			instance = value
+		case "drain":
+			drain = value
 		}
 	}
-	switch args[0] {
-	case "show-configuration":
-		return m.configuration(instance)
-	case "checkservices":
+	if !m.hasInstance(instance) {
+		return "Instance " + instance + " has not been configured on this machine.", 1
+	}
+	switch {
+	case args[0] == "show-configuration" && m.o.Configuration != nil:
+		// The program may say something of its own before.
+		return "Octopus Deploy: Server version " + m.o.Version + "\n" + m.configuration(instance), 0
+	case args[0] == "node" && (drain == "true" || drain == "false") && m.o.Drain != nil:
+		m.o.Drain(instance, drain == "true")
+		return "", 0
+	case args[0] == "checkservices":
 		m.checkServices(m.life)
 		return "", 0
 	}
-	if !strings.EqualFold(instance, m.o.Instance) || m.o.Exe == nil {
-		return "Instance " + instance + " of tentacle has not been configured", 1
-	}
-	return m.o.Exe(args)
+	return "Unrecognized command line.", 1
 }
 
-// configuration is the answer to show-configuration. The program writes a line of its own first, as the real
-// one does with some versions.
-func (m *Machine) configuration(instance string) (string, int) {
-	node, prefixes := m.node, m.o.Prefixes
-	switch {
-	case strings.EqualFold(instance, m.o.Instance):
-	case m.has("second-instance") && instance == "Staging":
-		node, prefixes = m.node+"-staging", []string{"http://localhost:8099/"}
-	default:
-		return "Instance " + instance + " has not been configured", 1
+func (m *Machine) hasInstance(name string) bool {
+	return strings.EqualFold(name, m.o.Instance) || m.has("second-instance") && name == "Staging"
+}
+
+// configuration is the world's, but with a listen prefix that never answers where a fault wants that.
+func (m *Machine) configuration(instance string) string {
+	text := m.o.Configuration(instance)
+	if m.deadEnd == nil {
+		return text
 	}
-	text, err := json.MarshalIndent(map[string]any{
-		"Octopus.Home":            `C:\Octopus`,
-		"Octopus.Server.NodeName": node,
-		"Octopus.Storage.ExternalDatabaseConnectionString": ConnectionString,
-		"Octopus.WebPortal.ListenPrefixes":                 strings.Join(prefixes, ","),
-		"Octopus.WebPortal.ForceSsl":                       "False",
-		"Octopus.Communications.ServicesPort":              "10943",
-		"Octopus.Folder.Artifacts":                         `\\files.rehearsal.example\octopus\Artifacts`,
-	}, "", "  ")
+	var settings map[string]any
+	if json.Unmarshal([]byte(text), &settings) != nil {
+		return text
+	}
+	settings["Octopus.WebPortal.ListenPrefixes"] = "http://" + m.deadEnd.Addr().String() + "/"
+	changed, err := json.Marshal(settings)
 	if err != nil {
-		return err.Error(), 1
+		return text
 	}
-	return "Octopus Deploy: Server " + m.o.Version + "\n" + string(text), 0
+	return string(changed)
 }

@@ -70,7 +70,7 @@ func (m *Machine) powershell(ctx context.Context, text string, stdin []byte, std
 	defer cancel()
 	token, leave := m.admit(ctx, system)
 	defer leave()
-	prefix := ". ([ScriptBlock]::Create([IO.File]::ReadAllText('" + strings.ReplaceAll(m.shimPath(), "'", "''") + "'))); "
+	prefix := "New-Module -Name Windows -ScriptBlock ([ScriptBlock]::Create([IO.File]::ReadAllText('" + strings.ReplaceAll(m.shimPath(), "'", "''") + "'))) | Import-Module -DisableNameChecking -Force; "
 	if !system && m.has("constrained-language") {
 		prefix += "$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; "
 	}

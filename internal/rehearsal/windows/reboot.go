@@ -77,19 +77,26 @@ func (m *Machine) schedule(after time.Duration) {
 	})
 }
 
-// restart takes the machine down and brings it back.
+// restart takes the machine down and brings it back. Windows stops the services while the network still answers.
 func (m *Machine) restart() {
-	if m.o.Down != nil {
-		m.o.Down()
-	}
 	m.mu.Lock()
-	m.up = false
-	m.shutdown() // ends every process
 	for _, s := range m.services {
 		if s.state != stateStopped {
 			m.set(s, stateStopped)
 		}
 	}
+	m.mu.Unlock()
+	if m.clock.Sleep(m.life, closing) != nil {
+		return
+	}
+	m.mu.Lock()
+	m.up = false
+	m.shutdown() // ends every process
+	m.mu.Unlock()
+	if m.o.Down != nil {
+		m.o.Down()
+	}
+	m.mu.Lock()
 	m.dropVolatile()
 	took := m.draw.reboots[m.boots%len(m.draw.reboots)]
 	m.mu.Unlock()
@@ -99,14 +106,16 @@ func (m *Machine) restart() {
 	case m.has("reboot-slow"):
 		took = 25 * time.Minute
 	}
-	if m.clock.Sleep(m.life, took-networkDelay) != nil {
+	if m.clock.Sleep(m.life, took-networkDelay-closing) != nil {
 		return
 	}
 	m.boot()
 }
 
-// What follows the kernel's start: the network answers before Windows is done.
+// What goes before the machine is down and what follows the kernel's start: the network answers before
+// Windows is done.
 const (
+	closing      = 12 * time.Second
 	networkDelay = 15 * time.Second
 	logonDelay   = 35 * time.Second
 	commitDelay  = 70 * time.Second

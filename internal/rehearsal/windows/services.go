@@ -30,13 +30,13 @@ type service struct {
 	needs   []string // services that it depends on
 
 	starting, stopping time.Duration
-	octopus            bool // the instance whose world is told
+	octopus            bool // the node's own instance: the world is told
 	change             int  // counts changes, so that a late timer knows that it is late
 }
 
 func (m *Machine) makeServices() {
 	name := "OctopusDeploy"
-	if m.o.Instance != "OctopusServer" {
+	if m.o.Instance != defaultInstance {
 		name += ": " + m.o.Instance
 	}
 	m.services = []*service{
@@ -95,8 +95,8 @@ func (m *Machine) dependents(name string) []*service {
 func (m *Machine) set(s *service, state string) {
 	s.state = state
 	s.change++
-	if s.octopus && m.o.OnService != nil {
-		m.event(func() { m.o.OnService(state) })
+	if s.octopus && m.o.OnService != nil && (state == stateRunning || state == stateStopped) {
+		m.event(func() { m.o.OnService(state == stateRunning, !m.has("service-wont-start")) })
 	}
 }
 
@@ -143,6 +143,7 @@ func (m *Machine) startLocked(name string) error {
 	}
 	m.set(s, stateStarting)
 	if s.octopus && m.has("service-wont-start") {
+		// It ends by itself before it runs, as when its database is not there.
 		m.later(s, 8*time.Second, stateStopped)
 		return nil
 	}

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Snapshot is the state of a machine that must be right when a run is over.
-type Snapshot struct {
+// State is what must be as before when a run is over, and what must not.
+type State struct {
 	Services  []ServiceState
 	Watchdogs []TaskState
-	Tasks     []TaskState // those that are neither watchdogs nor Windows' own
-	Files     []string    // in the client's own folder, with the folder itself
+	Tasks     []string // scheduled tasks and folders for them that came after the machine's beginning
+	Files     []string // below ProgramData
 	UBR       int
 	Boots     int
 	Installed map[string]int // KB → how often it was installed
@@ -29,30 +29,29 @@ type TaskState struct {
 	Enabled bool
 }
 
-// Snapshot reads the state of the machine.
-func (m *Machine) Snapshot() Snapshot {
-	files := m.leftovers()
+// Snapshot is the state at this moment.
+func (m *Machine) Snapshot() State {
+	files := m.allFiles()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Snapshot{Files: files, Boots: m.boots, Installed: map[string]int{}}
+	s := State{Files: files, Boots: m.boots, Installed: map[string]int{}}
 	for _, one := range m.services {
 		s.Services = append(s.Services, ServiceState{one.name, one.state, one.start, one.delayed})
 	}
 	for _, t := range m.tasks {
-		state := TaskState{t.path(), t.enabled}
 		switch {
 		case strings.HasPrefix(t.name, "Octopus Watchdog "):
-			s.Watchdogs = append(s.Watchdogs, state)
-		case !strings.HasPrefix(t.folder, `\Microsoft`):
-			s.Tasks = append(s.Tasks, state)
+			s.Watchdogs = append(s.Watchdogs, TaskState{t.path(), t.enabled})
+		case !t.builtIn:
+			s.Tasks = append(s.Tasks, t.path())
 		}
 	}
 	for folder := range m.folders {
-		if folder != `\` && !strings.HasPrefix(folder, `\Microsoft`) {
-			s.Tasks = append(s.Tasks, TaskState{folder + `\`, true})
+		if !slices.Contains(builtInFolders, folder) {
+			s.Tasks = append(s.Tasks, folder+`\`)
 		}
 	}
-	slices.SortFunc(s.Tasks, func(a, b TaskState) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.Tasks)
 	s.UBR, _ = m.registry[lower(keyVersion)].values["UBR"].(int)
 	for _, u := range m.updates {
 		if u.installs > 0 {

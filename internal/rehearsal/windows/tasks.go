@@ -32,21 +32,25 @@ type task struct {
 	state        int
 	result       uint32
 	stop         context.CancelFunc
+	builtIn      bool                  // was there before any client
 	every        time.Duration         // for a task that runs by itself
 	action       func(context.Context) // what such a task does
 }
 
 func (t *task) path() string { return strings.TrimRight(t.folder, `\`) + `\` + t.name }
 
+var builtInFolders = []string{`\`, `\Contoso`, `\Microsoft`, `\Microsoft\Windows`, `\Microsoft\Windows\UpdateOrchestrator`}
+
 func (m *Machine) makeTasks() {
 	m.tasks = []*task{
-		{folder: `\`, name: "Octopus Watchdog OctopusServer", enabled: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
-		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, state: taskReady},
+		{folder: `\`, name: "Octopus Watchdog OctopusServer", enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
+		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, builtIn: true, state: taskReady},
 	}
-	m.folders[`\Microsoft`], m.folders[`\Microsoft\Windows`], m.folders[`\Microsoft\Windows\UpdateOrchestrator`] = "", "", ""
+	for _, folder := range builtInFolders {
+		m.folders[folder] = ""
+	}
 	if m.has("watchdog-bites") {
-		m.folders[`\Contoso`] = ""
-		m.tasks = append(m.tasks, &task{folder: `\Contoso`, name: "Keep Octopus alive", enabled: true, state: taskReady, every: time.Minute, action: m.biteOnce()})
+		m.tasks = append(m.tasks, &task{folder: `\Contoso`, name: "Keep Octopus alive", enabled: true, builtIn: true, state: taskReady, every: time.Minute, action: m.biteOnce()})
 	}
 }
 

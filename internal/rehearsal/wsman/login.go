@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //nolint:staticcheck // NTLM is built on it
 )
 
 // authenticate lets a request in whose connection or header proves the account; otherwise it answers 401.

@@ -136,7 +136,7 @@ func (s *Server) Down() {
 	s.http = nil
 	s.mu.Unlock()
 	if server != nil {
-		server.Close()
+		_ = server.Close() // it is on its way down anyhow
 	}
 	s.endShells()
 }

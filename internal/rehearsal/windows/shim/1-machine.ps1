@@ -1,7 +1,8 @@
 # Windows, as a script on this simulated machine finds it: the connection, the clock, the environment.
 # Functions come before cmdlets and programs of the same name; what is not about Windows goes to the cmdlet.
+# All of this is loaded as a module, so that no variable or function of a script gets in between.
 
-$global:Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Program = ''; Version = '' }
+$Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Program = ''; Version = '' }
 
 # Invoke-Machine asks the machine: one line out, one line back.
 function Invoke-Machine([string]$Call, [object]$With = @{}) {

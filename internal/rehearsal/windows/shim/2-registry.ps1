@@ -7,8 +7,8 @@ function Get-Key([string]$Path) {
 }
 
 # Find-Path is what a cmdlet is asked about, whichever of its two parameters was used.
-function Find-Path([System.Collections.IDictionary]$Bound) {
-    foreach ($name in 'LiteralPath', 'Path') { if ($Bound.Contains($name)) { return @($Bound[$name])[0] } }
+function Find-Path([object]$Bound) {
+    foreach ($name in 'LiteralPath', 'Path') { if ($Bound.ContainsKey($name)) { return @($Bound[$name])[0] } }
     return ''
 }
 

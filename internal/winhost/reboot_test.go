@@ -60,7 +60,7 @@ func TestReadyHasALimit(t *testing.T) {
 	if _, _, err := ready(h, "1", 5*time.Minute); !errors.Is(err, procedure.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
-	if took := h.clock.Since(began); took > 10*time.Minute {
+	if took := h.clock.Since(began); took > 30*time.Minute {
 		t.Errorf("took %s", took)
 	}
 }
@@ -80,7 +80,7 @@ func TestReadyGivesASilentHostUp(t *testing.T) {
 	if _, _, err := ready(h, "1", time.Hour); err != nil {
 		t.Error(err)
 	}
-	if took := h.clock.Since(began); took > 10*time.Minute {
+	if took := h.clock.Since(began); took > 30*time.Minute {
 		t.Errorf("took %s", took)
 	}
 }

@@ -150,7 +150,7 @@ func TestWorkerThatDied(t *testing.T) {
 func TestStuckIsNotSlow(t *testing.T) {
 	t.Parallel()
 	o := order()
-	o.Stall = 5 * time.Minute
+	o.Stall = 20 * time.Minute
 	silent := func(a asked) error { <-a.ctx.Done(); return context.Cause(a.ctx) }
 	cases := []struct {
 		name  string
@@ -179,7 +179,7 @@ func TestStuckIsNotSlow(t *testing.T) {
 		}, nil},
 		{"slow", func(n int, a asked) error {
 			for range 4 {
-				time.Sleep(180 * time.Millisecond) // three minutes of the clock
+				time.Sleep(400 * time.Millisecond) // some seven minutes of the clock
 				a.say("progress", `{"line":0,"alive":"TiWorker"}`)
 			}
 			a.say("answer", doneText)

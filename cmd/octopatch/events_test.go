@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -114,4 +115,18 @@ func phaseResults(events []procedure.Event) map[string]procedure.Kind {
 		}
 	}
 	return all
+}
+
+// checkSamePhases holds the results of all phases of two logs against each other: samephases A B.
+func checkSamePhases(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: samephases FILE FILE")
+	}
+	a, err := readEvents(ts.ReadFile(args[0]))
+	ts.Check(err)
+	b, err := readEvents(ts.ReadFile(args[1]))
+	ts.Check(err)
+	if diff := cmp.Diff(phaseResults(a), phaseResults(b)); diff != "" {
+		ts.Fatalf("the phases end differently (-%s, +%s):\n%s", args[0], args[1], diff)
+	}
 }

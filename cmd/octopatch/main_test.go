@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitCode, "serve": serveWorld, "unserve": endWorld, "events": checkEvents, "kept": checkKept,
-			"downtimes": checkDowntimes, "json": checkJSON, "unsetenv": unsetEnv,
+			"downtimes": checkDowntimes, "json": checkJSON, "samephases": checkSamePhases,
 		},
 	})
 }

@@ -215,9 +215,3 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
-
-func unsetEnv(ts *testscript.TestScript, _ bool, args []string) {
-	for _, name := range args {
-		ts.Setenv(name, "") // empty means unset
-	}
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/engine"
+	"github.com/octopatch/octopatch/internal/journal"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/report"
 	"github.com/octopatch/octopatch/internal/settings"
@@ -79,6 +80,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	if name == "" {
 		s.usage(s.errs)
+		if s.jsonLog() {
+			return s.refuse(procedure.Refuse("OCTOPATCH_PHASE", "is not set, and no command is given", "octopatch help lists the commands"))
+		}
 		return engine.ExitRefused
 	}
 	all := commands()
@@ -141,17 +145,42 @@ func (s *session) readArgs() error {
 	return nil
 }
 
-// refuse prints what is wrong, each fault on a line of its own, and ends with exit code 4.
+// refuse prints what is wrong, each fault on a line of its own, and ends with exit code 4. It is for what is
+// wrong before there is an engine, whose run ends with an event of its own.
 func (s *session) refuse(err error) int {
-	if s.env("OCTOPATCH_LOG") == "json" {
-		code := engine.ExitRefused
-		report.NewJSON(s.out).Event(procedure.Event{Type: procedure.RunEnded, Reason: err.Error(), Exit: &code})
-		return code
+	if !s.jsonLog() {
+		s.complain(err)
+		return engine.ExitRefused
 	}
+	code, now := engine.ExitRefused, s.settings.RehearsalClock.Now()
+	report.NewJSON(s.document()).Event(procedure.Event{Type: procedure.RunEnded, Time: now, Run: journal.NewRun(now), Reason: err.Error(), Exit: &code})
+	return code
+}
+
+// complain writes each fault on a line of its own.
+func (s *session) complain(err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(s.errs, "octopatch: %s\n", line)
 	}
-	return engine.ExitRefused
+}
+
+// jsonLog: standard output holds events and nothing else.
+func (s *session) jsonLog() bool { return s.env("OCTOPATCH_LOG") == "json" }
+
+// document is where events go: standard output, unless it belongs to the document that --json asks for.
+func (s *session) document() *report.Redact {
+	if s.asJSON {
+		return s.errs
+	}
+	return s.out
+}
+
+// text is where words for people go: not among the events.
+func (s *session) text() *report.Redact {
+	if s.jsonLog() && !s.asJSON {
+		return s.errs
+	}
+	return s.out
 }
 
 func (s *session) usage(w io.Writer) {
@@ -164,12 +193,12 @@ func (s *session) usage(w io.Writer) {
 }
 
 func runHelp(_ context.Context, s *session) int {
-	s.usage(s.out)
+	s.usage(s.text())
 	return engine.ExitDone
 }
 
 func runVersion(_ context.Context, s *session) int {
-	fmt.Fprintf(s.out, "octopatch %s\n", programVersion())
+	fmt.Fprintf(s.text(), "octopatch %s\n", programVersion())
 	return engine.ExitDone
 }
 
@@ -188,7 +217,7 @@ func runSettings(_ context.Context, s *session) int {
 	if s.asJSON {
 		write = settings.WriteJSON
 	}
-	if err := write(s.out); err != nil {
+	if err := write(s.text()); err != nil {
 		return engine.ExitFailed
 	}
 	return engine.ExitDone
@@ -196,12 +225,8 @@ func runSettings(_ context.Context, s *session) int {
 
 // openSink picks how events are written, as OCTOPATCH_LOG says; closing it ends the live line of a terminal.
 func (s *session) openSink(clk clock.Clock) {
-	w := s.out
-	terminal := s.terminal
-	if s.asJSON { // standard output belongs to the JSON document
-		w, terminal = s.errs, false
-	}
-	sink, end := report.New(report.Pick(s.settings.Log, s.env, terminal), w, clk)
+	terminal := s.terminal && !s.asJSON
+	sink, end := report.New(report.Pick(s.settings.Log, s.env, terminal), s.document(), clk)
 	s.warnings = &report.Warnings{}
 	s.sink, s.endLog = report.Tee{s.warnings, sink}, end
 }

@@ -27,16 +27,14 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	result := do(ctx, w.engine)
 	ended := clk.Now()
 	seconds := ended.Sub(started).Seconds()
-	if result.Exit == engine.ExitRefused {
-		s.refuse(result.Err)
+	if result.Exit == engine.ExitRefused && !s.jsonLog() {
+		s.complain(result.Err)
 	}
 	end := procedure.Event{Type: procedure.RunEnded, Time: ended, Run: result.Run, Seconds: seconds, Exit: &result.Exit, Next: result.Next}
 	if result.Err != nil {
 		end.Reason = result.Err.Error()
 	}
-	if result.Exit != engine.ExitRefused || s.env("OCTOPATCH_LOG") != "json" {
-		s.sink.Event(end)
-	}
+	s.sink.Event(end)
 	s.endLog()
 	return result, s.report(result, started, ended, seconds)
 }
@@ -111,12 +109,10 @@ func runStatus(ctx context.Context, s *session) int {
 	if s.asJSON {
 		_ = report.WriteJSON(s.out, journals) // a closed pipe
 	} else {
-		report.Status(s.out, journals)
+		report.Status(s.text(), journals)
 	}
 	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(s.errs, "octopatch: %s\n", line)
-		}
+		s.complain(err)
 		return engine.ExitUnknown
 	}
 	return engine.ExitDone

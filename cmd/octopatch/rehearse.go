@@ -18,7 +18,7 @@ func rehearse(ctx context.Context, s *session) int {
 	switch {
 	case len(s.args) == 1 && s.args[0] == "--faults":
 		for _, f := range rehearsal.Faults() {
-			fmt.Fprintf(s.out, "%-24s %s\n", f.Name, f.Help)
+			fmt.Fprintf(s.text(), "%-24s %s\n", f.Name, f.Help)
 		}
 		return engine.ExitDone
 	case len(s.args) == 1 && s.args[0] == "--serve":
@@ -89,13 +89,15 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 	fmt.Fprintf(s.out, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
 }
 
-// serve keeps the world for other processes and clients until it is interrupted.
+// serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.
 func serve(ctx context.Context, s *session, w *rehearsal.World) int {
+	before, began := w.State(), w.Clock.Now()
 	for _, item := range w.Environ() {
 		name, value, _ := strings.Cut(item, "=")
 		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
 	}
 	fmt.Fprintln(s.out, "# The world is there until this process is interrupted.")
 	<-ctx.Done()
+	s.worldAfterwards(w, before, began)
 	return engine.ExitDone
 }

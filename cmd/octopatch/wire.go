@@ -28,8 +28,13 @@ type wired struct {
 func (s *session) wire() (*wired, error) {
 	o := s.settings
 	clk := o.RehearsalClock
+	run := journal.NewRun(clk.Now())
+	if o.RunID != "" {
+		run = o.RunID
+	}
+	s.sink = signed{next: s.sink, run: run, clock: clk}
 	if clk != (clock.Clock{}) {
-		s.sink.Event(procedure.Event{Type: procedure.Warning, Time: clk.Now(), Message: "the clock is a rehearsal's: times are simulated"})
+		s.sink.Event(procedure.Event{Type: procedure.Warning, Message: "the clock is a rehearsal's: times are simulated"})
 	}
 	ca, err := readFile(o.CAFile, "OCTOPATCH_OCTOPUS_CA_FILE")
 	if err != nil {
@@ -40,7 +45,7 @@ func (s *session) wire() (*wired, error) {
 		return nil, err
 	}
 	warn := func(text string) {
-		s.sink.Event(procedure.Event{Type: procedure.Warning, Time: clk.Now(), Message: text})
+		s.sink.Event(procedure.Event{Type: procedure.Warning, Message: text})
 	}
 	if o.Insecure {
 		warn("OCTOPATCH_WINRM_INSECURE is set: the hosts' certificates are not verified")
@@ -51,7 +56,7 @@ func (s *session) wire() (*wired, error) {
 	}
 	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
-		Run: journal.NewRun(clk.Now()), Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
+		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
 		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
 		Near: func(node string) procedure.Cluster {
@@ -134,4 +139,22 @@ func readFile(name, variable string) ([]byte, error) {
 		return nil, procedure.Refuse(variable, "cannot be read: "+err.Error(), "name a file that this user may read")
 	}
 	return text, nil
+}
+
+// signed gives the events of adapters, which know neither, their run and time.
+type signed struct {
+	next  procedure.Sink
+	run   string
+	clock clock.Clock
+}
+
+// Event hands it on.
+func (s signed) Event(e procedure.Event) {
+	if e.Run == "" {
+		e.Run = s.run
+	}
+	if e.Time.IsZero() {
+		e.Time = s.clock.Now()
+	}
+	s.next.Event(e)
 }

@@ -1,0 +1,17 @@
+package rehearsal
+
+import "github.com/octopatch/octopatch/internal/rehearsal/server"
+
+// RefusedLogins is how often each host turned credentials away, by node name.
+func (w *World) RefusedLogins() map[string]int {
+	all := map[string]int{}
+	for _, h := range w.hosts {
+		if n := h.listener.Refused(); n > 0 {
+			all[h.name] = n
+		}
+	}
+	return all
+}
+
+// OctopusRequests counts what the Octopus Server was asked so far, the load balancer's own looks left out.
+func (w *World) OctopusRequests() server.Requests { return w.cluster.Requests() }

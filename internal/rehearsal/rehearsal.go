@@ -102,7 +102,7 @@ func (w *World) start(o Options) error {
 func (w *World) Close() error {
 	var errs []error
 	for _, h := range w.hosts {
-		h.close()
+		errs = append(errs, h.close())
 	}
 	if w.cluster != nil {
 		w.cluster.Close()

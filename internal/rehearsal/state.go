@@ -19,7 +19,7 @@ type State struct {
 func (w *World) State() State {
 	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]machine.State{}}
 	for _, h := range w.hosts {
-		s.Hosts[h.name] = h.machine.Snapshot()
+		s.Hosts[h.name] = h.computer.State()
 	}
 	return s
 }

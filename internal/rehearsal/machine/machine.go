@@ -1,6 +1,6 @@
 // Package machine is a simulated Windows host: services, scheduled tasks, registry, Windows Update, reboots and
-// files, on the simulated clock. It executes what it receives with real PowerShell and a shim over its state,
-// or with the twin that stands for exactly that text.
+// files, on the simulated clock. It executes no PowerShell: for each script a Go twin stands in, for exactly the
+// text for which PowerShell was seen to do the same.
 package machine
 
 import (
@@ -19,13 +19,12 @@ import (
 
 // Options describe a machine.
 type Options struct {
-	Clock      clock.Clock
-	Seed       int64
-	Name       string // computer name, and the Octopus node's name
-	Dir        string // a directory of the machine's own; stands for its system drive
-	Faults     *fault.Set
-	Log        *record.Log
-	PowerShell bool
+	Clock  clock.Clock
+	Seed   int64
+	Name   string // computer name, and the Octopus node's name
+	Dir    string // a directory of the machine's own; stands for its system drive
+	Faults *fault.Set
+	Log    *record.Log
 	// Configuration is what Octopus.Server.exe show-configuration prints for an instance.
 	Configuration func(instance string) string
 	// Drain is what Octopus.Server.exe node --drain does, straight in the database.
@@ -70,7 +69,6 @@ type Machine struct {
 	inject  []*Injection
 	calls   map[string]int // commands seen, by script
 	busy    sync.WaitGroup
-	bridge  *bridge
 }
 
 // New starts a machine that has been running for some days.
@@ -97,24 +95,15 @@ func New(o Options) (*Machine, error) {
 		}
 		m.acl[path] = "O:S-1-5-21-1-2-3-1001G:BAD:PAI(A;OICI;FA;;;WD)"
 	}
-	if o.PowerShell {
-		b, err := m.newBridge()
-		if err != nil {
-			return nil, err
-		}
-		m.bridge = b
-	}
 	m.goFor(m.life, m.watchdogs)
 	return m, nil
 }
 
 // Close ends the machine and everything that runs on it.
-func (m *Machine) Close() {
+func (m *Machine) Close() error {
 	m.kill()
 	m.busy.Wait()
-	if m.bridge != nil {
-		m.bridge.close()
-	}
+	return nil
 }
 
 // goFor runs f in the background; Close waits for it.
@@ -168,8 +157,8 @@ type TaskState struct {
 	Enabled bool
 }
 
-// Snapshot is the state at this moment.
-func (m *Machine) Snapshot() State {
+// State is the state at this moment.
+func (m *Machine) State() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := State{UBR: m.ubr, Boots: m.boots, Installed: map[string]int{}}

@@ -75,7 +75,7 @@ type Machine struct {
 func New(o Options) (*Machine, error) {
 	m := &Machine{
 		o: o, clock: o.Clock, random: rand.New(rand.NewPCG(uint64(o.Seed), hash(o.Name))), up: true, logonUI: true,
-		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 2700, free: 84 << 30,
+		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 3932, free: 84 << 30,
 		acl: map[string]string{}, calls: map[string]int{},
 	}
 	m.guid = fmt.Sprintf("%08x-1111-4222-8333-%012x", uint32(hash(o.Name)), hash(o.Name)&0xffffffffffff)

@@ -19,7 +19,7 @@ func (m *Machine) registry() map[string]map[string]any {
 		keyCBS + `\Interface`:                                       {"ServicingInProgress": m.update.servicing},
 		keyCBS + `\PackagesPending`:                                 {},
 		keyUpdate:                                                   {},
-		keyControl + `\Session Manager`:                             {"PendingFileRenameOperations": []string{`\??\C:\Windows\Temp\av.tmp`, ""}},
+		keyControl + `\Session Manager`:                             {},
 		keyControl + `\ComputerName\ComputerName`:                   {"ComputerName": m.computer()},
 		keyControl + `\ComputerName\ActiveComputerName`:             {"ComputerName": m.computer()},
 		`HKLM:\SYSTEM\CurrentControlSet\Services\Netlogon`:          {},

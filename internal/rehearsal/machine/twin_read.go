@@ -58,7 +58,7 @@ func (m *Machine) watchdogFacts() []object {
 }
 
 var (
-	instanceName = regexp.MustCompile(`--?instance[= ]"([^"]+)"`)
+	instanceName = regexp.MustCompile(`--?instance[= ]"?([^" ]+)"?`)
 	dataSource   = regexp.MustCompile(`(?i)(?:^|;)\s*(?:Data Source|Server)\s*=\s*([^;]+)`)
 )
 
@@ -114,7 +114,7 @@ func twinProbe(p *process) error {
 	return p.answer(object{
 		"computer": m.computer(), "fqdn": m.computer() + "." + domain, "machineId": hex.EncodeToString(sum[:]), "powershell": "5.1.20348.2700",
 		"time": m.clock.Now().Unix(), "windows": m.windowsFacts(), "freeBytes": m.free, "pending": m.hardPending(),
-		"soft": []string{"Session Manager: PendingFileRenameOperations"}, "busy": busy, "instances": instances, "watchdogs": m.watchdogFacts(),
+		"soft": []string{}, "busy": busy, "instances": instances, "watchdogs": m.watchdogFacts(),
 		"folder": folder, "journal": journal,
 	})
 }

@@ -75,7 +75,7 @@ type Machine struct {
 func New(o Options) (*Machine, error) {
 	m := &Machine{
 		o: o, clock: o.Clock, random: rand.New(rand.NewPCG(uint64(o.Seed), hash(o.Name))), up: true, logonUI: true,
-		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 3932, free: 84 << 30,
+		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 3932, boots: 1, free: 84 << 30,
 		acl: map[string]string{}, calls: map[string]int{},
 	}
 	m.guid = fmt.Sprintf("%08x-1111-4222-8333-%012x", uint32(hash(o.Name)), hash(o.Name)&0xffffffffffff)
@@ -84,7 +84,9 @@ func New(o Options) (*Machine, error) {
 	m.service = m.standardServices()
 	m.tasks = m.standardTasks()
 	m.update = m.newAgent()
-	m.update.rebootRequired = m.has("reboot-pending-before")
+	if m.has("reboot-pending-before") {
+		m.update.rebootRequired, m.update.servicing = true, 1
+	}
 	if err := os.MkdirAll(m.programData(), 0o755); err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func New(o Options) (*Machine, error) {
 		if err := os.Mkdir(path, 0o755); err != nil {
 			return nil, err
 		}
-		m.acl[path] = "O:S-1-5-21-1-2-3-1001G:BAD:PAI(A;OICI;FA;;;WD)"
+		m.acl[path] = "O:S-1-5-21-1004336348-1177238915-682003330-1001G:BAD:PAI(A;OICI;FA;;;WD)"
 	}
 	m.goFor(m.life, m.watchdogs)
 	return m, nil

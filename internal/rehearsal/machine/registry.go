@@ -49,9 +49,9 @@ func (m *Machine) key(path string) (map[string]any, bool) {
 // computer is the name that Windows tells.
 func (m *Machine) computer() string {
 	if m.has("wrong-machine") {
-		return "FILESRV-07"
+		return "SOMEBODY-ELSE"
 	}
 	return m.o.Name
 }
 
-const domain = "example.com"
+const domain = "rehearsal.example"

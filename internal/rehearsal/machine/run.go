@@ -43,8 +43,18 @@ func (m *Machine) Inject(i Injection) {
 //go:embed twins.json
 var recorded []byte
 
+// trusted replaces the embedded record while the conformance suite proves a new one.
+var trusted map[string]string
+
+// Trust lets the twins stand for other texts than the record says. Only the conformance suite may do so, before
+// any machine is made.
+func Trust(record map[string]string) { trusted = record }
+
 // Recorded is, by script, the SHA-256 of the text for which PowerShell and the twin were seen to agree.
 func Recorded() map[string]string {
+	if trusted != nil {
+		return trusted
+	}
 	list := map[string]string{}
 	_ = json.Unmarshal(recorded, &list) // an unreadable record stands for no text at all
 	return list

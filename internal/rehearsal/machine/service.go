@@ -157,7 +157,7 @@ func (m *Machine) begin(name string) error {
 		if s.State != "Start Pending" {
 			return
 		}
-		if s.Name == octopusService && m.has("service-wont-start") && m.boots > 0 {
+		if s.Name == octopusService && m.has("service-wont-start") && m.boots > 1 {
 			s.State = "Stopped"
 			return
 		}

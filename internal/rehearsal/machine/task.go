@@ -25,7 +25,7 @@ const (
 	taskStopped = 0x00041306
 )
 
-func (t *task) path() string { return strings.TrimPrefix(t.Folder+`\`+t.Name, `\`) }
+func (t *task) path() string { return strings.TrimLeft(t.Folder+`\`+t.Name, `\`) }
 
 func (t *task) watchdog() bool { return t.Command == octopusProgram }
 

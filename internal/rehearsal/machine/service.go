@@ -32,7 +32,7 @@ func (m *Machine) standardServices() []*service {
 	}
 	const host = `C:\Windows\system32\svchost.exe -k netsvcs -p`
 	octopus := plain(octopusService, "Running", "Auto", `"`+octopusProgram+`" run --instance=OctopusServer`)
-	octopus.Delayed, octopus.starting, octopus.stopping = true, m.between(20*time.Second, 40*time.Second), m.between(6*time.Second, 14*time.Second)
+	octopus.Delayed, octopus.starting, octopus.stopping = true, m.between(20*time.Second, 40*time.Second), m.between(25*time.Second, 40*time.Second)
 	remote := plain("WinRM", "Running", "Auto", host)
 	remote.Delayed = true
 	list := []*service{

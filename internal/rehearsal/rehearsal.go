@@ -52,6 +52,9 @@ type World struct {
 	pass    string
 }
 
+// ErrFaults: the faults that were asked for are not understood.
+var ErrFaults = errors.New("faults not understood")
+
 // New builds and starts a world.
 func New(o Options) (*World, error) {
 	if o.Speed == 0 {
@@ -62,7 +65,7 @@ func New(o Options) (*World, error) {
 	}
 	faults, err := fault.Parse(o.Faults, Faults())
 	if err != nil {
-		return nil, fmt.Errorf("%w; octopatch rehearse --faults lists them", err)
+		return nil, fmt.Errorf("%w: %w", ErrFaults, err)
 	}
 	dir, err := os.MkdirTemp("", "rehearsal-")
 	if err != nil {

@@ -12,7 +12,7 @@ func TestAnnounceListsWhatFallsInsideTheWindow(t *testing.T) {
 	from := now.Add(10 * time.Hour)
 	at := func(id string, queue time.Time) Task { return Task{ID: id, State: "Queued", QueueTime: queue} }
 	tasks := []Task{
-		at("before", from.Add(-time.Second)), at("begin", from), at("inside", from.Add(time.Hour)), at("end", from.Add(2 * time.Hour)), at("after", from.Add(2*time.Hour + time.Second)),
+		at("before", from.Add(-time.Second)), at("begin", from), at("inside", from.Add(time.Hour)), at("end", from.Add(2*time.Hour)), at("after", from.Add(2*time.Hour+time.Second)),
 		{ID: "human", State: "Queued", WaitsForUser: true, QueueTime: from}, {ID: "running", State: "Executing", QueueTime: from},
 	}
 	n := Announce(Notice{Topology: Single}, tasks, Rules{WindowStart: from, WindowLength: 2 * time.Hour}, now)

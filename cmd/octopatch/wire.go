@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
@@ -54,6 +55,9 @@ func (s *session) wire() (*wired, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.tokenLasts(clk); err != nil {
+		return nil, err
+	}
 	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
@@ -78,6 +82,24 @@ func (s *session) wire() (*wired, error) {
 		}
 	}
 	return w, nil
+}
+
+// tokenLasts refuses a change with an access token that ends before the window does: it cannot be renewed, and
+// a login that is lost half way would leave a node out of service.
+func (s *session) tokenLasts(clk clock.Clock) error {
+	o := s.settings
+	if o.Token.IsZero() || s.command.need < settings.Change {
+		return nil
+	}
+	ends, err := octopus.TokenExpiry(o.Token)
+	if err != nil {
+		return procedure.Refuse("OCTOPUS_ACCESS_TOKEN", "it cannot be read when it ends: "+err.Error(), "use OCTOPUS_API_KEY")
+	}
+	if _, to := rules(o).Window(clk.Now()); ends.Before(to) {
+		return procedure.Refuse("OCTOPUS_ACCESS_TOKEN", fmt.Sprintf("ends at %s, before the window does at %s", ends.UTC().Format("2006-01-02 15:04 MST"), to.UTC().Format("2006-01-02 15:04 MST")),
+			"use OCTOPUS_API_KEY, or a shorter OCTOPATCH_WINDOW; the token serves plan and preflight")
+	}
+	return nil
 }
 
 // open makes the way to a node's host, once.

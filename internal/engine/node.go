@@ -79,7 +79,14 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		}
 	}
 	switch rest[0].Name {
-	case procedure.Patch, procedure.Start, procedure.Exit:
+	case procedure.Exit:
+		if t.book.Octopus().Released {
+			if err := e.step(t, topology, procedure.Exit).CloseAgain(ctx); err != nil {
+				e.warn(t.name, "it was opened, is not healthy, and could not be taken out of service again: %v", err)
+			}
+		}
+		e.hold(ctx, t, rest[0].Name)
+	case procedure.Patch, procedure.Start:
 		e.hold(ctx, t, rest[0].Name)
 	default:
 		if !t.held {

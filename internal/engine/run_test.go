@@ -161,6 +161,22 @@ func TestOutcomes(t *testing.T) {
 				return ""
 			}
 		}, exit: 0},
+		{name: "falls_ill_in_the_soak", names: "A B", world: func(w *world) {
+			w.inject = func(_ int, what string) string {
+				if what == "octopus drain false A" {
+					w.nodes[0].service.State = "Stopped"
+				}
+				return ""
+			}
+		}, exit: 1, says: "Running", world2: "A drained true"},
+		{name: "falls_ill_in_the_soak_single", names: "A", world: func(w *world) {
+			w.inject = func(_ int, what string) string {
+				if what == "octopus maintenance false" {
+					w.nodes[0].service.State = "Stopped"
+				}
+				return ""
+			}
+		}, exit: 1, says: "Running", world2: "maintenance true"},
 		{name: "service_never_runs", names: "A B", world: func(w *world) { w.nodes[0].neverRuns = true }, exit: 1, says: "does not reach Running", world2: "A drained true"},
 		{name: "drain_timeout", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, exit: 5, says: "ServerTasks-9", world2: "A drained false cap 5 service Running Auto"},
 		{name: "drain_timeout_cancel", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, rules: func(e *Engine) { e.Rules.OnDrainTimeout = "cancel" }, exit: 0},

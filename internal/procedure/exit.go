@@ -52,6 +52,15 @@ func (s *Step) Release(ctx context.Context) error {
 	return nil
 }
 
+// CloseAgain takes a node out of service that was opened and is not healthy after all.
+func (s *Step) CloseAgain(ctx context.Context) error {
+	s.Book.Octopus().Released = false
+	if s.Topology == Single {
+		return s.enterMaintenanceMode(ctx)
+	}
+	return s.drain(ctx)
+}
+
 // undrain goes through Octopus' API; where Octopus cannot be reached that way or refuses our login, through
 // Octopus.Server.exe on the host.
 func (s *Step) undrain(ctx context.Context) error {

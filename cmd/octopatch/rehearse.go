@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,8 +38,13 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 		return s.refuse(err)
 	}
 	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell})
-	if err != nil {
+	switch {
+	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
+	case err != nil && o.RehearsalPowerShell:
+		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_POWERSHELL", err.Error(), "leave it out: the rehearsal then needs nothing but itself"))
+	case err != nil:
+		return s.refuse(procedure.Refuse("octopatch rehearse", err.Error(), "make room for temporary files and loopback listeners"))
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -151,4 +152,13 @@ func TestPlanChangesNothing(t *testing.T) {
 			t.Errorf("the second node's plan is %+v", second)
 		}
 	})
+}
+
+func TestBrief(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{time.Hour: "1h", 90 * time.Minute: "1h30m", 2 * time.Minute: "2m", 90 * time.Second: "1m30s", 0: "0s", 30 * time.Second: "30s", 4*time.Hour + time.Second: "4h0m1s"} {
+		if got := brief(d); got != want {
+			t.Errorf("%s: got %q, want %q", d, got, want)
+		}
+	}
 }

@@ -69,13 +69,22 @@ func (e *Engine) probe(ctx context.Context, t *target) error {
 			return nil
 		}
 		if try == tries || !procedure.Transient(err) {
-			return fmt.Errorf("node %s: %w", t.name, err)
+			return named{t.name, err}
 		}
 		if err := e.Clock.Sleep(ctx, probeEvery); err != nil {
 			return err
 		}
 	}
 }
+
+// named is an error of a node, with the node's name in front once.
+type named struct {
+	node string
+	err  error
+}
+
+func (n named) Error() string { return "node " + n.node + ": " + reason(n.node, n.err) }
+func (n named) Unwrap() error { return n.err }
 
 // mapHost finds the node's instance among those on the host, and refuses what could not be put back.
 func (e *Engine) mapHost(s *survey, t *target) error {

@@ -23,8 +23,21 @@ func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *
 	if ctx.Err() != nil {
 		result = procedure.Fail(errInterrupted)
 	}
+	if result.Err != nil {
+		result.Reason = reason(step.Node, result.Err)
+	}
 	e.ended(p, t, step, result, began.Unix())
 	return result
+}
+
+// reason is what went wrong, without the name of the node where every line names it already.
+func reason(node string, err error) string {
+	if f, ok := err.(*procedure.Fault); ok && f.Subject == node { //nolint:errorlint // a wrapped fault has words before its subject
+		without := *f
+		without.Subject = ""
+		return without.Error()
+	}
+	return err.Error()
 }
 
 var errInterrupted = errors.New("interrupted")

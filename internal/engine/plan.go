@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
 )
@@ -57,15 +59,27 @@ func (e *Engine) limits() map[string]string {
 	r := e.Rules
 	from, to := r.Window(e.Clock.Now())
 	return map[string]string{
-		"OCTOPATCH_DRAIN_TIMEOUT":    r.DrainTimeout.String() + ", then " + r.OnDrainTimeout,
-		"OCTOPATCH_REBOOT_TIMEOUT":   r.RebootTimeout.String(),
-		"OCTOPATCH_STALL_TIMEOUT":    r.StallTimeout.String(),
+		"OCTOPATCH_DRAIN_TIMEOUT":    brief(r.DrainTimeout) + ", then " + r.OnDrainTimeout,
+		"OCTOPATCH_REBOOT_TIMEOUT":   brief(r.RebootTimeout),
+		"OCTOPATCH_STALL_TIMEOUT":    brief(r.StallTimeout),
 		"OCTOPATCH_MAX_ROUNDS":       fmt.Sprint(r.MaxRounds),
 		"OCTOPATCH_MAX_REBOOTS":      fmt.Sprint(r.MaxReboots),
 		"OCTOPATCH_MAX_FAILED_NODES": fmt.Sprint(r.MaxFailedNodes),
-		"OCTOPATCH_SOAK":             r.Soak.String(),
-		"OCTOPATCH_WINDOW":           to.Sub(from).String(),
+		"OCTOPATCH_SOAK":             brief(r.Soak),
+		"OCTOPATCH_WINDOW":           brief(to.Sub(from)),
 	}
+}
+
+// brief writes a duration as it would be set: 1h30m, not 1h30m0s.
+func brief(d time.Duration) string {
+	text := strings.TrimSuffix(d.String(), "m0s")
+	if text != d.String() {
+		text = strings.TrimSuffix(text+"m", "h0m")
+		if !strings.HasSuffix(text, "m") {
+			text += "h"
+		}
+	}
+	return text
 }
 
 // Status reads the journals of the listed nodes from their hosts; Octopus is asked only for the names when

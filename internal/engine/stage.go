@@ -32,7 +32,7 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 	}
 	if err != nil {
 		r := classify(err)
-		t.report.Result, t.report.Reason = r.Kind, "updates cannot be searched or downloaded: "+err.Error()
+		t.report.Result, t.report.Reason = r.Kind, "updates cannot be searched or downloaded: "+reason(t.name, err)
 		return r
 	}
 	t.staged = result

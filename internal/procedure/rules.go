@@ -50,9 +50,9 @@ type Rules struct {
 
 // Fixed limits and intervals. They are not settings, because nobody has a better value for them.
 const (
-	pollEvery    = 20 * time.Second // Octopus polls its own queue every 20 s; with two reads a poll this is 6 requests a minute
+	pollEvery    = 10 * time.Second // with one read a poll, 6 of the 12 requests a minute that Octopus may get
 	settleAfter  = 25 * time.Second // a drained node may still pick up a task within one poll of its queue
-	sampleEvery  = 10 * time.Second // distance of two idle samples
+	sampleEvery  = 10 * time.Second // distance of two looks at the world that are to agree
 	stopLimit    = 5 * time.Minute
 	startLimit   = 5 * time.Minute
 	healthLimit  = 20 * time.Minute

@@ -55,7 +55,6 @@ func (s *Step) warn(format string, a ...any) {
 type awaited struct {
 	what  string
 	every time.Duration
-	pace  func() time.Duration // instead of every, where the interval changes
 	limit time.Duration
 }
 
@@ -63,7 +62,7 @@ type awaited struct {
 // most; denied access ends the wait at once, since asking again could lock the account.
 func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (done bool, what string, err error)) error {
 	began := s.Clock.Now()
-	lastRead := began
+	lastRead, next := began, began
 	for {
 		done, what, err := ask(ctx)
 		now := s.Clock.Now()
@@ -84,11 +83,11 @@ func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (
 			return &Fault{Kind: ErrTimeout, Subject: s.Node, Problem: fmt.Sprintf("waited %s for %s", w.limit, what), Cause: err}
 		}
 		s.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: now.Sub(began).Seconds(), Limit: w.limit.Seconds()})
-		every := w.every
-		if w.pace != nil {
-			every = w.pace()
+		// On a grid, so that the time that the questions take does not add up.
+		if next = next.Add(w.every); next.Before(s.Clock.Now()) {
+			next = s.Clock.Now().Add(w.every)
 		}
-		if err := s.Clock.Sleep(ctx, every); err != nil {
+		if err := s.Clock.Sleep(ctx, next.Sub(s.Clock.Now())); err != nil {
 			return err
 		}
 	}

@@ -42,6 +42,7 @@ type drainWait struct {
 	entered   time.Time // when Maintenance Mode or drain mode was on
 	began     time.Time
 	told      map[string]bool // what was said once already
+	state     NodeState       // the node as last read
 	cancelled bool
 	blind     int // samples in a row in which the node ran tasks that the list does not show
 	calm      int // idle samples in a row
@@ -77,13 +78,7 @@ func (w *drainWait) queueRunsEmpty(ctx context.Context) error {
 // nodeRunsEmpty waits until the node works on nothing that must be waited for: settleAfter has passed since
 // it was drained, and two samples in a row are idle.
 func (w *drainWait) nodeRunsEmpty(ctx context.Context) error {
-	pace := func() time.Duration {
-		if w.calm > 0 || w.blind > 0 {
-			return sampleEvery
-		}
-		return pollEvery
-	}
-	return w.await(ctx, awaited{what: "tasks on the node", pace: pace, limit: w.Rules.DrainTimeout + cancelLimit}, w.sample)
+	return w.await(ctx, awaited{what: "tasks on the node", every: pollEvery, limit: w.Rules.DrainTimeout + cancelLimit}, w.sample)
 }
 
 // sample is one look; it enforces the drain limit and the rule for tasks that wait for a human.
@@ -115,17 +110,27 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	return false, l.holdups(), nil
 }
 
-// look reads the node and the tasks once.
+// look reads the tasks, and the node's own count only when no task holds it up any more: while it waits, one
+// request a look is enough.
 func (w *drainWait) look(ctx context.Context) (load, error) {
 	tasks, err := w.octopus().Tasks(ctx)
 	if err != nil {
 		return load{}, err
 	}
-	node, err := w.node(ctx)
-	if err != nil {
-		return load{}, err
+	if w.state.Name == "" {
+		if w.state, err = w.node(ctx); err != nil {
+			return load{}, err
+		}
 	}
-	l := weigh(node, tasks, w.entered, w.Rules)
+	known := w.state
+	known.Running = 0
+	l := weigh(known, tasks, w.entered, w.Rules)
+	if len(l.must)+len(l.queued) == 0 || len(l.must) == len(l.waiting) {
+		if w.state, err = w.node(ctx); err != nil {
+			return load{}, err
+		}
+		l = weigh(w.state, tasks, w.entered, w.Rules)
+	}
 	if len(l.ignored) > 0 {
 		w.once("ignored", "not awaited, system tasks can stop at any time: %s", Names(l.ignored))
 	}

@@ -52,6 +52,9 @@ type World struct {
 	pass    string
 }
 
+// ErrFaults: the faults that were asked for are not understood.
+var ErrFaults = errors.New("faults not understood")
+
 // New builds and starts a world.
 func New(o Options) (*World, error) {
 	if o.Speed == 0 {
@@ -62,7 +65,7 @@ func New(o Options) (*World, error) {
 	}
 	faults, err := fault.Parse(o.Faults, Faults())
 	if err != nil {
-		return nil, fmt.Errorf("%w; octopatch rehearse --faults lists them", err)
+		return nil, fmt.Errorf("%w: %w", ErrFaults, err)
 	}
 	dir, err := os.MkdirTemp("", "rehearsal-")
 	if err != nil {
@@ -73,8 +76,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	if err := w.start(o); err != nil {
-		w.Close()
-		return nil, err
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
@@ -103,7 +105,7 @@ func (w *World) start(o Options) error {
 func (w *World) Close() error {
 	var errs []error
 	for _, h := range w.hosts {
-		h.close()
+		errs = append(errs, h.close())
 	}
 	if w.cluster != nil {
 		w.cluster.Close()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -96,6 +97,23 @@ func TestFaultIsTyped(t *testing.T) {
 	}
 	if f := parseFault([]byte(received(""))); f != nil {
 		t.Errorf("no fault is read as %v", f)
+	}
+}
+
+// TestHostileAnswersAreReadQuickly: nesting and repetition cost no more than their length.
+func TestHostileAnswersAreReadQuickly(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	deep := []byte("<Fault>" + strings.Repeat("<a>x", 500_000))
+	parseFault(deep)
+	if a, err := readAnswer(deep, "Receive"); err == nil {
+		t.Errorf("an answer: %+v", a)
+	}
+	for _, piece := range []string{"</Objs>", "<Objs", `<S S="Error">`, "_x000A_", "#< CLIXML"} {
+		DecodeCLIXML("<Objs>" + strings.Repeat(piece, maxRaw/len(piece)))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %s", took)
 	}
 }
 

@@ -73,6 +73,9 @@ func (f *Fault) Remedy() string {
 	return "look at the host's event log Microsoft-Windows-WinRM/Operational"
 }
 
+// maxDepth bounds the nesting of what is read, so that no answer takes long to read; a fault needs a dozen.
+const maxDepth = 100
+
 // parseFault finds a SOAP fault in an answer; nil when there is none.
 func parseFault(body []byte) *Fault {
 	d := xml.NewDecoder(bytes.NewReader(body))
@@ -87,7 +90,9 @@ func parseFault(body []byte) *Fault {
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			path = append(path, t.Name.Local)
+			if path = append(path, t.Name.Local); len(path) > maxDepth {
+				return f
+			}
 			if t.Name.Local == "Fault" && f == nil {
 				f = &Fault{}
 			}

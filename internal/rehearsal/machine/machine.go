@@ -1,6 +1,6 @@
 // Package machine is a simulated Windows host: services, scheduled tasks, registry, Windows Update, reboots and
-// files, on the simulated clock. It executes what it receives with real PowerShell and a shim over its state,
-// or with the twin that stands for exactly that text.
+// files, on the simulated clock. It executes no PowerShell: for each script a Go twin stands in, for exactly the
+// text for which PowerShell was seen to do the same.
 package machine
 
 import (
@@ -19,13 +19,12 @@ import (
 
 // Options describe a machine.
 type Options struct {
-	Clock      clock.Clock
-	Seed       int64
-	Name       string // computer name, and the Octopus node's name
-	Dir        string // a directory of the machine's own; stands for its system drive
-	Faults     *fault.Set
-	Log        *record.Log
-	PowerShell bool
+	Clock  clock.Clock
+	Seed   int64
+	Name   string // computer name, and the Octopus node's name
+	Dir    string // a directory of the machine's own; stands for its system drive
+	Faults *fault.Set
+	Log    *record.Log
 	// Configuration is what Octopus.Server.exe show-configuration prints for an instance.
 	Configuration func(instance string) string
 	// Drain is what Octopus.Server.exe node --drain does, straight in the database.
@@ -70,14 +69,13 @@ type Machine struct {
 	inject  []*Injection
 	calls   map[string]int // commands seen, by script
 	busy    sync.WaitGroup
-	bridge  *bridge
 }
 
 // New starts a machine that has been running for some days.
 func New(o Options) (*Machine, error) {
 	m := &Machine{
 		o: o, clock: o.Clock, random: rand.New(rand.NewPCG(uint64(o.Seed), hash(o.Name))), up: true, logonUI: true,
-		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 2700, free: 84 << 30,
+		boot: o.Clock.Now().Add(-19 * 24 * time.Hour).Truncate(time.Second), build: "20348", ubr: 3932, boots: 1, free: 84 << 30,
 		acl: map[string]string{}, calls: map[string]int{},
 	}
 	m.guid = fmt.Sprintf("%08x-1111-4222-8333-%012x", uint32(hash(o.Name)), hash(o.Name)&0xffffffffffff)
@@ -86,7 +84,9 @@ func New(o Options) (*Machine, error) {
 	m.service = m.standardServices()
 	m.tasks = m.standardTasks()
 	m.update = m.newAgent()
-	m.update.rebootRequired = m.has("reboot-pending-before")
+	if m.has("reboot-pending-before") {
+		m.update.rebootRequired, m.update.servicing = true, 1
+	}
 	if err := os.MkdirAll(m.programData(), 0o755); err != nil {
 		return nil, err
 	}
@@ -95,26 +95,17 @@ func New(o Options) (*Machine, error) {
 		if err := os.Mkdir(path, 0o755); err != nil {
 			return nil, err
 		}
-		m.acl[path] = "O:S-1-5-21-1-2-3-1001G:BAD:PAI(A;OICI;FA;;;WD)"
-	}
-	if o.PowerShell {
-		b, err := m.newBridge()
-		if err != nil {
-			return nil, err
-		}
-		m.bridge = b
+		m.acl[path] = "O:S-1-5-21-1004336348-1177238915-682003330-1001G:BAD:PAI(A;OICI;FA;;;WD)"
 	}
 	m.goFor(m.life, m.watchdogs)
 	return m, nil
 }
 
 // Close ends the machine and everything that runs on it.
-func (m *Machine) Close() {
+func (m *Machine) Close() error {
 	m.kill()
 	m.busy.Wait()
-	if m.bridge != nil {
-		m.bridge.close()
-	}
+	return nil
 }
 
 // goFor runs f in the background; Close waits for it.
@@ -168,8 +159,8 @@ type TaskState struct {
 	Enabled bool
 }
 
-// Snapshot is the state at this moment.
-func (m *Machine) Snapshot() State {
+// State is the state at this moment.
+func (m *Machine) State() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := State{UBR: m.ubr, Boots: m.boots, Installed: map[string]int{}}

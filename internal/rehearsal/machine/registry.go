@@ -19,7 +19,7 @@ func (m *Machine) registry() map[string]map[string]any {
 		keyCBS + `\Interface`:                                       {"ServicingInProgress": m.update.servicing},
 		keyCBS + `\PackagesPending`:                                 {},
 		keyUpdate:                                                   {},
-		keyControl + `\Session Manager`:                             {"PendingFileRenameOperations": []string{`\??\C:\Windows\Temp\av.tmp`, ""}},
+		keyControl + `\Session Manager`:                             {},
 		keyControl + `\ComputerName\ComputerName`:                   {"ComputerName": m.computer()},
 		keyControl + `\ComputerName\ActiveComputerName`:             {"ComputerName": m.computer()},
 		`HKLM:\SYSTEM\CurrentControlSet\Services\Netlogon`:          {},
@@ -49,9 +49,9 @@ func (m *Machine) key(path string) (map[string]any, bool) {
 // computer is the name that Windows tells.
 func (m *Machine) computer() string {
 	if m.has("wrong-machine") {
-		return "FILESRV-07"
+		return "SOMEBODY-ELSE"
 	}
 	return m.o.Name
 }
 
-const domain = "example.com"
+const domain = "rehearsal.example"

@@ -27,22 +27,26 @@ type winError struct {
 func (e *winError) Error() string { return fmt.Sprintf("%s (0x%08X)", e.Message, e.Code) }
 
 func (m *Machine) standardServices() []*service {
-	plain := func(name, start string, delayed bool, depends ...string) *service {
-		state := "Running"
-		if start != "Auto" {
-			state = "Stopped"
-		}
-		return &service{Name: name, State: state, Start: start, Delayed: delayed, PathName: `C:\Windows\system32\svchost.exe -k netsvcs`, DependsOn: depends, stopping: 2 * time.Second, starting: 2 * time.Second}
+	plain := func(name, state, start, path string, depends ...string) *service {
+		return &service{Name: name, State: state, Start: start, PathName: path, DependsOn: depends, stopping: 2 * time.Second, starting: 3 * time.Second}
 	}
-	octopus := &service{Name: octopusService, State: "Running", Start: "Auto", Delayed: true, PathName: `"` + octopusProgram + `" run --instance="OctopusServer"`,
-		stopping: m.between(6*time.Second, 14*time.Second), starting: m.between(4*time.Second, 9*time.Second)}
+	const host = `C:\Windows\system32\svchost.exe -k netsvcs -p`
+	octopus := plain(octopusService, "Running", "Auto", `"`+octopusProgram+`" run --instance=OctopusServer`)
+	octopus.Delayed, octopus.starting, octopus.stopping = true, m.between(20*time.Second, 40*time.Second), m.between(25*time.Second, 40*time.Second)
+	remote := plain("WinRM", "Running", "Auto", host)
+	remote.Delayed = true
 	list := []*service{
-		plain("WinRM", "Auto", true), plain("wuauserv", "Manual", false), plain("EventLog", "Auto", false),
-		octopus, plain("Metrics for 'Octopus' [node]", "Auto", false, octopusService),
+		plain("EventLog", "Running", "Auto", host),
+		plain("MSSQL$LOGS", "Stopped", "Disabled", `"C:\Program Files\Microsoft SQL Server\MSSQL16.LOGS\MSSQL\Binn\sqlservr.exe" -sLOGS`),
+		octopus,
+		plain("Octopus Log Shipper", "Running", "Auto", `"C:\Program Files\Log Shipper\shipper.exe" --watch octopus`, octopusService),
+		plain("Schedule", "Running", "Auto", host),
+		plain("TrustedInstaller", "Stopped", "Manual", `C:\Windows\servicing\TrustedInstaller.exe`),
+		plain("W32Time", "Running", "Manual", host), remote, plain("wuauserv", "Running", "Manual", host),
 	}
 	if m.has("second-instance") {
 		second := *octopus
-		second.Name, second.PathName = octopusService+": Team B", `"`+octopusProgram+`" run --instance="Team B"`
+		second.Name, second.PathName, second.Delayed = octopusService+": Staging", `"`+octopusProgram+`" run --instance=Staging`, false
 		list = append(list, &second)
 	}
 	return list
@@ -153,7 +157,7 @@ func (m *Machine) begin(name string) error {
 		if s.State != "Start Pending" {
 			return
 		}
-		if s.Name == octopusService && m.has("service-wont-start") && m.boots > 0 {
+		if s.Name == octopusService && m.has("service-wont-start") && m.boots > 1 {
 			s.State = "Stopped"
 			return
 		}

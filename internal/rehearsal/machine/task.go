@@ -25,7 +25,7 @@ const (
 	taskStopped = 0x00041306
 )
 
-func (t *task) path() string { return strings.TrimPrefix(t.Folder+`\`+t.Name, `\`) }
+func (t *task) path() string { return strings.TrimLeft(t.Folder+`\`+t.Name, `\`) }
 
 func (t *task) watchdog() bool { return t.Command == octopusProgram }
 
@@ -126,7 +126,7 @@ func (m *Machine) RunTask(folder, name string) error {
 	ctx, cancel := context.WithCancel(m.session)
 	t.running, t.Result, t.stop = true, taskRuns, cancel
 	m.goFor(ctx, func(ctx context.Context) {
-		exit := m.runTaskAction(ctx, t.Command, t.Args)
+		exit := m.runTaskAction(ctx, t.Command)
 		cut := ctx.Err() != nil
 		m.mu.Lock()
 		defer m.mu.Unlock()

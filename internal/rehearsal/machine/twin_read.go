@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,6 +48,14 @@ func (m *Machine) hardPending() []string {
 	return list
 }
 
+// softPending: component servicing keeps its packages listed until the reboot.
+func (m *Machine) softPending() []string {
+	if m.update.rebootRequired {
+		return []string{"component servicing: PackagesPending"}
+	}
+	return []string{}
+}
+
 func (m *Machine) watchdogFacts() []object {
 	list := []object{}
 	for _, t := range m.tasks {
@@ -58,7 +67,7 @@ func (m *Machine) watchdogFacts() []object {
 }
 
 var (
-	instanceName = regexp.MustCompile(`--?instance[= ]"([^"]+)"`)
+	instanceName = regexp.MustCompile(`--?instance[= ]"?([^" ]+)"?`)
 	dataSource   = regexp.MustCompile(`(?i)(?:^|;)\s*(?:Data Source|Server)\s*=\s*([^;]+)`)
 )
 
@@ -112,9 +121,9 @@ func twinProbe(p *process) error {
 		busy = "component servicing (TiWorker)"
 	}
 	return p.answer(object{
-		"computer": m.computer(), "fqdn": m.computer() + "." + domain, "machineId": hex.EncodeToString(sum[:]), "powershell": "5.1.20348.2700",
+		"computer": m.computer(), "fqdn": strings.ToLower(m.computer()) + "." + domain, "machineId": hex.EncodeToString(sum[:]), "powershell": "5.1.20348.2700",
 		"time": m.clock.Now().Unix(), "windows": m.windowsFacts(), "freeBytes": m.free, "pending": m.hardPending(),
-		"soft": []string{"Session Manager: PendingFileRenameOperations"}, "busy": busy, "instances": instances, "watchdogs": m.watchdogFacts(),
+		"soft": m.softPending(), "busy": busy, "instances": instances, "watchdogs": m.watchdogFacts(),
 		"folder": folder, "journal": journal,
 	})
 }
@@ -133,11 +142,15 @@ func twinHealth(p *process) error {
 	if len(prefixes) == 0 {
 		fault = "the instance has no listen prefix"
 	}
+	names, err := p.heldToo(p.list("services"))
+	if err != nil {
+		return err
+	}
 	m := p.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	services := []object{}
-	for _, name := range p.list("services") {
+	for _, name := range names {
 		s := m.find(name)
 		if s == nil {
 			return &stop{"service", "there is no service " + name, ""}
@@ -145,6 +158,24 @@ func twinHealth(p *process) error {
 		services = append(services, s.facts(nil))
 	}
 	return p.answer(object{"windows": m.windowsFacts(), "services": services, "pending": m.hardPending(), "ping": ping, "pingError": fault})
+}
+
+// heldToo adds what this run stopped besides, such as dependents: it must be back as well.
+func (p *process) heldToo(names []string) ([]string, error) {
+	if p.folderState() != "ours" {
+		return names, nil
+	}
+	j, err := p.readJournal()
+	if err != nil {
+		return nil, err
+	}
+	host, _ := j["host"].(object)
+	for _, s := range objects(host["services"]) {
+		if !slices.Contains(names, nameOf(s)) {
+			names = append(names, nameOf(s))
+		}
+	}
+	return names, nil
 }
 
 // ping asks the instance on the host itself, over real HTTP.

@@ -19,7 +19,7 @@ type Update struct {
 	Downloaded     bool
 	round          int
 	reboot         bool
-	ubr            int // what it adds to the UBR once committed
+	ubr            int // what the UBR becomes once it is committed
 	download, work time.Duration
 	state          string // "", "pending" (installed, wants a reboot), "installed"
 	installs       int
@@ -53,14 +53,15 @@ func (m *Machine) newAgent() agent {
 	minutes := func(low, high float64) time.Duration {
 		return m.between(time.Duration(low*float64(time.Minute)), time.Duration(high*float64(time.Minute)))
 	}
+	const server = "Microsoft Server operating system-21H2"
 	a.all = []*Update{
-		{Title: "2026-11 Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5090101)", KB: "5090101", Class: classSecurity, Product: "Microsoft Server operating system-21H2", Bytes: 412 << 20, round: 1, reboot: true, ubr: 53, download: minutes(1, 2), work: minutes(3, 6)},
-		{Title: "2026-11 Cumulative Update for .NET Framework 3.5, 4.8 and 4.8.1 (KB5090202)", KB: "5090202", Class: classRollup, Product: "Microsoft Server operating system-21H2", Bytes: 71 << 20, round: 1, download: minutes(0.3, 0.6), work: minutes(0.8, 1.5)},
-		{Title: "2026-11 Servicing update that needs the cumulative one (KB5090303)", KB: "5090303", Class: classSecurity, Product: "Microsoft Server operating system-21H2", Bytes: 33 << 20, round: 2, reboot: true, ubr: 4, Exclusive: true, download: minutes(0.2, 0.4), work: minutes(1, 2)},
-		{Title: "Security Intelligence Update for Microsoft Defender Antivirus (KB2267602)", KB: "2267602", Class: classDefinition, Product: "Microsoft Defender Antivirus", Bytes: 120 << 20, round: 1, download: minutes(0.2, 0.3), work: minutes(0.2, 0.3)},
-		{Title: "Contoso - Net - 12.19.2.61", Class: classDriver, Product: "Drivers", Bytes: 9 << 20, Driver: true, round: 1},
-		{Title: "2026-11 Cumulative Update Preview for Microsoft server operating system (KB5090404)", KB: "5090404", Class: classUpdates, Product: "Microsoft Server operating system-21H2", Bytes: 420 << 20, BrowseOnly: true, round: 1},
-		{Title: "Security Update for SQL Server 2022 RTM CU (KB5090505)", KB: "5090505", Class: classSecurity, Product: "Microsoft SQL Server 2022", Bytes: 700 << 20, round: 1},
+		{Title: "2026-11 Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5065432)", KB: "5065432", Class: classSecurity, Product: server, Bytes: 431 << 20, round: 1, reboot: true, ubr: 4171, download: minutes(1, 2), work: minutes(3, 6)},
+		{Title: "2026-11 Cumulative Update for .NET Framework 3.5, 4.8 and 4.8.1 for Microsoft server operating system version 21H2 for x64 (KB5064401)", KB: "5064401", Class: classRollup, Product: server, Bytes: 74 << 20, round: 1, download: minutes(0.3, 0.6), work: minutes(0.8, 1.5)},
+		{Title: "2026-11 Security Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5066131)", KB: "5066131", Class: classSecurity, Product: server, Bytes: 38 << 20, round: 2, reboot: true, ubr: 4175, download: minutes(0.2, 0.4), work: minutes(1, 2)},
+		{Title: "Security Intelligence Update for Microsoft Defender Antivirus - KB2267602 (Version 1.441.512.0)", KB: "2267602", Class: classDefinition, Product: "Microsoft Defender Antivirus", Bytes: 2 << 20, round: 1, download: minutes(0.2, 0.3), work: minutes(0.2, 0.3)},
+		{Title: "VMware, Inc. - Net - 1.9.17.0", Class: classDriver, Product: "Windows Server Drivers", Bytes: 1 << 20, Driver: true, round: 1},
+		{Title: "2026-11 Preview of Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5067890)", KB: "5067890", Class: classUpdates, Product: server, Bytes: 433 << 20, BrowseOnly: true, round: 1},
+		{Title: "Security Update for SQL Server 2022 RTM CU (KB5063762)", KB: "5063762", Class: classSecurity, Product: "Microsoft SQL Server 2022", Bytes: 512 << 20, round: 1},
 	}
 	for i, u := range a.all {
 		u.ID = fmt.Sprintf("%08x-0000-4000-8000-%012x", 0xab0000+i, i+1)
@@ -181,7 +182,7 @@ func (m *Machine) Install(ctx context.Context, system bool, id string) (Outcome,
 	if err != nil {
 		return Outcome{}, err
 	}
-	if m.has("update-fails") && u.KB == "5090202" {
+	if m.has("update-fails") && u.KB == "5064401" {
 		return Outcome{4, 0x80070643, false}, nil
 	}
 	u.state, u.installs = "installed", u.installs+1
@@ -217,11 +218,11 @@ func (m *Machine) commit() {
 			continue
 		}
 		u.state = "installed"
-		if m.has("update-loops") && u.KB == "5090101" {
+		if m.has("update-loops") && u.KB == "5065432" {
 			u.state = "" // rolled back at boot, and offered again
 			continue
 		}
-		m.ubr += u.ubr
+		m.ubr = u.ubr
 	}
 	m.update.round++
 	m.update.rebootRequired = false

@@ -50,8 +50,10 @@ function Get-RootError([System.Management.Automation.ErrorRecord]$Record) {
 }
 
 # Test-OwnError is true for what a script threw itself: it has words, but no code and no interesting line.
+# A wrapped error that is thrown on counts as thrown too, and keeps its code.
 function Test-OwnError([System.Management.Automation.ErrorRecord]$Record) {
-    return $Record.Exception -is [System.Management.Automation.RuntimeException] -and $Record.Exception.WasThrownFromThrowStatement
+    $thrown = $Record.Exception
+    return $thrown -is [System.Management.Automation.RuntimeException] -and $thrown.WasThrownFromThrowStatement -and $null -eq $thrown.InnerException
 }
 
 function Get-ErrorCode([System.Management.Automation.ErrorRecord]$Record) {

@@ -43,6 +43,7 @@ type fakeNode struct {
 	neverRuns     bool
 	version       string
 	rebootIgnored int
+	away          time.Duration // how long a reboot takes, at least 4 min
 	started       time.Time
 }
 

@@ -164,7 +164,7 @@ func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
 		if n.neverBack {
 			return
 		}
-		time.AfterFunc(4*time.Minute, func() {
+		time.AfterFunc(max(4*time.Minute, n.away), func() {
 			defer n.w.locked()()
 			n.hostDown, n.pending, n.started = false, nil, time.Now()
 			n.boot++

@@ -152,6 +152,15 @@ func TestOutcomes(t *testing.T) {
 				return ""
 			}
 		}, exit: 0},
+		{name: "slow_reboot_with_lost_reply", names: "A B", world: func(w *world) {
+			w.nodes[0].away = 40 * time.Minute
+			w.inject = func(_ int, what string) string {
+				if what == "host reboot A" {
+					return "lost"
+				}
+				return ""
+			}
+		}, exit: 0},
 		{name: "service_never_runs", names: "A B", world: func(w *world) { w.nodes[0].neverRuns = true }, exit: 1, says: "does not reach Running", world2: "A drained true"},
 		{name: "drain_timeout", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, exit: 5, says: "ServerTasks-9", world2: "A drained false cap 5 service Running Auto"},
 		{name: "drain_timeout_cancel", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, rules: func(e *Engine) { e.Rules.OnDrainTimeout = "cancel" }, exit: 0},

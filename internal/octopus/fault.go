@@ -42,7 +42,7 @@ func (c *Client) unanswered(ctx context.Context, q call, err error, sent bool, l
 		kind, remedy = procedure.ErrNoReply, askAgain
 	}
 	if ctx.Err() != nil { // ended by the caller, who asks for the cause
-		if kind == procedure.ErrUnreachable {
+		if errors.Is(kind, procedure.ErrUnreachable) {
 			kind = nil
 		}
 		return outcome{fault: c.fault(kind, q, "was given up", "run the command again", context.Cause(ctx))}

@@ -90,17 +90,25 @@ func (s *Step) exitMaintenanceMode(ctx context.Context) error {
 		func(ctx context.Context) (bool, error) { on, err := s.octopus().MaintenanceMode(ctx); return !on, err })
 }
 
-// staysHealthy is the soak: healthy, with ping 200, at its begin and at its end and as often as asked between.
+// staysHealthy waits until the node is healthy, with ping 200, and then for the soak: healthy at its begin, at
+// its end and between.
 func (s *Step) staysHealthy(ctx context.Context) error {
-	var since time.Time
-	return s.await(ctx, awaited{what: "the node to be healthy", every: s.soakEvery(), limit: healthLimit + s.Rules.Soak}, func(ctx context.Context) (bool, string, error) {
+	err := s.await(ctx, awaited{what: "the node to be healthy", every: healthEvery, limit: healthLimit}, func(ctx context.Context) (bool, string, error) {
+		what, _, err := s.unhealthy(ctx)
+		return err == nil && what == "", what, err
+	})
+	if err != nil {
+		return err
+	}
+	since := s.Clock.Now()
+	return s.await(ctx, awaited{what: "the soak", every: s.soakEvery(), limit: healthLimit + s.Rules.Soak}, func(ctx context.Context) (bool, string, error) {
+		if s.Clock.Since(since) < s.soakEvery() && s.Rules.Soak > 0 {
+			return false, fmt.Sprintf("the soak of %s to pass in good health", s.Rules.Soak), nil
+		}
 		what, _, err := s.unhealthy(ctx)
 		if err != nil || what != "" {
-			since = time.Time{}
-			return false, what, err
-		}
-		if since.IsZero() {
 			since = s.Clock.Now()
+			return false, what, err
 		}
 		return s.Clock.Since(since) >= s.Rules.Soak, fmt.Sprintf("the soak of %s to pass in good health", s.Rules.Soak), nil
 	})

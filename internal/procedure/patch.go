@@ -2,7 +2,6 @@ package procedure
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -263,23 +262,34 @@ func (r *rounds) reboot(ctx context.Context) error {
 				limit = min(limit, 10*time.Minute)
 			}
 		}
-		began := r.Clock.Now()
-		now, readyErr := r.Host.Ready(ctx, Readiness{BootBefore: before, Quiet: quietPeriod, Limit: limit}, func(what string) {
-			r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: limit.Seconds()})
-		})
+		readyErr := r.comesBack(ctx, before, limit)
 		if readyErr == nil {
-			r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
 			return nil
 		}
-		if err == nil || try == 2 || !errors.Is(readyErr, ErrTimeout) {
+		if err == nil || try == 2 {
 			return r.notBack(readyErr)
 		}
 		facts, probeErr := r.Host.Probe(ctx)
-		if probeErr != nil || facts.Windows.Boot != before {
-			return r.notBack(errors.Join(readyErr, probeErr))
+		if probeErr != nil || facts.Windows.Boot != before { // it restarts, only slowly
+			if readyErr = r.comesBack(ctx, before, r.Rules.RebootTimeout); readyErr != nil {
+				return r.notBack(readyErr)
+			}
+			return nil
 		}
 		r.warn("the host still runs since the same boot: the reboot request did nothing; asking once more")
 	}
+}
+
+// comesBack waits until the host is back with another boot time, and quiet.
+func (r *rounds) comesBack(ctx context.Context, before string, limit time.Duration) error {
+	began := r.Clock.Now()
+	now, err := r.Host.Ready(ctx, Readiness{BootBefore: before, Quiet: quietPeriod, Limit: limit}, func(what string) {
+		r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: limit.Seconds()})
+	})
+	if err == nil {
+		r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
+	}
+	return err
 }
 
 func (r *rounds) notBack(err error) error {

@@ -51,7 +51,7 @@ func Announce(n Notice, tasks []Task, rules Rules, now time.Time) Notice {
 		switch {
 		case t.WaitsForUser:
 			n.Waiting = append(n.Waiting, t)
-		case t.State == "Queued" && t.QueueTime.After(now) && !t.QueueTime.After(n.To):
+		case t.State == "Queued" && t.QueueTime.After(now) && !t.QueueTime.Before(n.From) && !t.QueueTime.After(n.To):
 			n.Scheduled = append(n.Scheduled, t)
 		}
 	}

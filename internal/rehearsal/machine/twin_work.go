@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -205,7 +206,7 @@ func twinWorker(p *process) error {
 			return err
 		}
 		code, message := uint32(0x80131501), err.Error()
-		if e, ok := err.(*winError); ok {
+		if e, ok := asWindows(err); ok {
 			code, message = e.Code, e.Message
 		}
 		w.result["code"], w.result["problem"] = fmt.Sprintf("0x%08X", code), message
@@ -260,6 +261,13 @@ func (w *workRun) work() error {
 	return w.p.ctx.Err()
 }
 
+// asWindows is the error with an HRESULT behind err.
+func asWindows(err error) (*winError, bool) {
+	var e *winError
+	ok := errors.As(err, &e)
+	return e, ok
+}
+
 func boolInt(b bool) int {
 	if b {
 		return 1
@@ -271,7 +279,7 @@ func (w *workRun) search() ([]Update, error) {
 	for try := 1; ; try++ {
 		w.stage("search", nil, 0, 0, 0)
 		updates, err := w.p.m.Search(w.p.ctx, w.p.system)
-		e, ok := err.(*winError)
+		e, ok := asWindows(err)
 		if err == nil || !ok || try >= 6 || !slices.Contains(passing, fmt.Sprintf("0x%08X", e.Code)) {
 			return updates, err
 		}
@@ -399,7 +407,7 @@ func (w *workRun) once(u *Update, step string) object {
 		do = w.p.m.Install
 	}
 	out, err := do(w.p.ctx, w.p.system, u.ID)
-	if e, ok := err.(*winError); ok {
+	if e, ok := asWindows(err); ok {
 		out = Outcome{4, e.Code, false}
 	}
 	result := map[int]string{2: "succeeded", 3: "succeeded-with-errors", 4: "failed", 5: "aborted"}[out.ResultCode]

@@ -84,11 +84,10 @@ type Machine struct {
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.
 type durations struct {
-	start, stop         time.Duration
-	reboots             [16]time.Duration
-	search              time.Duration
-	downloads, installs map[string]time.Duration
-	uptime              time.Duration
+	start, stop time.Duration
+	reboots     [16]time.Duration
+	search      time.Duration
+	uptime      time.Duration
 }
 
 // New starts a machine that has been running for some days.

@@ -57,12 +57,6 @@ func (m *Machine) makeKey(path string, volatile bool) *key {
 
 func (m *Machine) setValue(path, name string, value any) { m.makeKey(path, false).values[name] = value }
 
-// dropKey removes a key and those below it.
-func (m *Machine) dropKey(path string) {
-	id := strings.ToLower(path)
-	maps.DeleteFunc(m.registry, func(other string, _ *key) bool { return other == id || strings.HasPrefix(other, id+`\`) })
-}
-
 // readKey is a copy of the values of a key; ok says whether there is such a key.
 func (m *Machine) readKey(path string) (values map[string]any, ok bool) {
 	m.mu.Lock()

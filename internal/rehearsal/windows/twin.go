@@ -2,11 +2,15 @@ package windows
 
 import (
 	"context"
+	"errors"
 	"io"
 )
 
-func (m *Machine) twin(ctx context.Context, one call, text string, stdout, stderr io.Writer, system bool) (int, error) {
-	return 1, nil
+// errNoPowerShell: this machine executes real PowerShell only; the twins of the scripts have a machine of their own.
+var errNoPowerShell = errors.New("this machine runs real PowerShell only")
+
+func (m *Machine) twin(context.Context, call, string, io.Writer, io.Writer, bool) (int, error) {
+	return 1, errNoPowerShell
 }
 
-func (m *Machine) taskTwin(ctx context.Context, text string, system bool) (int, error) { return 1, nil }
+func (m *Machine) taskTwin(context.Context, string, bool) (int, error) { return 1, errNoPowerShell }

@@ -65,16 +65,6 @@ func (m *Machine) catalogue(rng *rand.Rand) {
 	}
 }
 
-// byKB is the update with that number. The caller holds the lock, or nobody else knows the machine yet.
-func (m *Machine) byKB(kb string) *update {
-	for _, u := range m.updates {
-		if u.kb == kb {
-			return u
-		}
-	}
-	return nil
-}
-
 // offered lists what a search finds. The caller holds the lock.
 func (m *Machine) offered() []*update {
 	committed := true

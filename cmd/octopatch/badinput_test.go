@@ -64,58 +64,61 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range refusals {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, rehearsal.Options{Nodes: c.nodes, Faults: c.faults})
-			before := w.State()
-			args := c.args
-			if args == nil {
-				args = []string{"run"}
-			}
-			got := octopatch(t.Context(), with(w.Environ(), c.env...), args...)
-			got.wants(t, 4, c.names...)
-			for line := range strings.SplitSeq(strings.TrimSpace(got.errs), "\n") {
-				if !strings.HasPrefix(line, "octopatch: ") || !remedy.MatchString(line) {
-					t.Errorf("a refusal without a remedy: %s", line)
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Nodes: c.nodes, Faults: c.faults})
+				before := w.State()
+				args := c.args
+				if args == nil {
+					args = []string{"run"}
 				}
-			}
-			untouched(t, w, before)
-			logins := 0
-			for _, n := range w.RefusedLogins() {
-				logins += n
-			}
-			if logins != c.logins {
-				t.Errorf("%d passwords were turned away, want %d", logins, c.logins)
-			}
+				got := octopatch(t.Context(), with(w.Environ(), c.env...), args...)
+				got.wants(t, 4, c.names...)
+				for line := range strings.SplitSeq(strings.TrimSpace(got.errs), "\n") {
+					if !strings.HasPrefix(line, "octopatch: ") || !remedy.MatchString(line) {
+						t.Errorf("a refusal without a remedy: %s", line)
+					}
+				}
+				untouched(t, w, before)
+				logins := 0
+				for _, n := range w.RefusedLogins() {
+					logins += n
+				}
+				if logins != c.logins {
+					t.Errorf("%d passwords were turned away, want %d", logins, c.logins)
+				}
+			})
 		})
 	}
 }
 
 // TestFingerprintFromTheRefusal: what the refusal names can be copied into the variable.
 func TestFingerprintFromTheRefusal(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, rehearsal.Options{Nodes: 1})
-	refused := octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_WINRM_FINGERPRINT="), "preflight")
-	seen := regexp.MustCompile(`([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}`).FindString(refused.errs)
-	if refused.exit != 4 || seen == "" {
-		t.Fatalf("exit code %d, and no fingerprint is named:\n%s", refused.exit, refused.errs)
-	}
-	octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_WINRM_FINGERPRINT="+seen), "preflight").wants(t, 0)
+	steadily(t, func(t *attempt) {
+		w := newWorld(t, rehearsal.Options{Nodes: 1})
+		refused := octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_WINRM_FINGERPRINT="), "preflight")
+		seen := regexp.MustCompile(`([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}`).FindString(refused.errs)
+		if refused.exit != 4 || seen == "" {
+			t.Fatalf("exit code %d, and no fingerprint is named:\n%s", refused.exit, refused.errs)
+		}
+		octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_WINRM_FINGERPRINT="+seen), "preflight").wants(t, 0)
+	})
 }
 
 // TestSwappedHosts: two nodes whose hosts are mixed up are refused before one is drained and the other rebooted.
 func TestSwappedHosts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, rehearsal.Options{})
-	swap := strings.NewReplacer("OCTO-01=", "OCTO-02=", "OCTO-02=", "OCTO-01=")
-	before := w.State()
-	for _, names := range [][]string{{"OCTOPATCH_NODES", "OCTOPATCH_WINRM_FINGERPRINT"}, {"OCTOPATCH_NODE_URLS"}} {
-		environ := w.Environ()
-		for _, name := range names {
-			environ = with(environ, name+"="+swap.Replace(value(environ, name)))
+	steadily(t, func(t *attempt) {
+		w := newWorld(t, rehearsal.Options{})
+		swap := strings.NewReplacer("OCTO-01=", "OCTO-02=", "OCTO-02=", "OCTO-01=")
+		before := w.State()
+		for _, names := range [][]string{{"OCTOPATCH_NODES", "OCTOPATCH_WINRM_FINGERPRINT"}, {"OCTOPATCH_NODE_URLS"}} {
+			environ := w.Environ()
+			for _, name := range names {
+				environ = with(environ, name+"="+swap.Replace(value(environ, name)))
+			}
+			octopatch(t.Context(), environ, "run").wants(t, 4, names[0]+": ", "OCTO-01", "OCTO-02")
 		}
-		octopatch(t.Context(), environ, "run").wants(t, 4, names[0]+": ", "OCTO-01", "OCTO-02")
-	}
-	untouched(t, w, before)
+		untouched(t, w, before)
+	})
 }
 
 // TestUnreadableAfterTheFirstChange: the same answers that refuse a run at its begin leave it in the unknown later.
@@ -123,12 +126,13 @@ func TestUnreadableAfterTheFirstChange(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"html-after-change", "truncated-json-after-change"} {
 		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, rehearsal.Options{Faults: fault})
-			octopatch(t.Context(), w.Environ(), "run").wants(t, 6, "unknown", "octopatch ")
-			if len(w.Log.Writes()) == 0 {
-				t.Error("nothing was changed, so this shows nothing")
-			}
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Faults: fault})
+				octopatch(t.Context(), w.Environ(), "run").wants(t, 6, "unknown", "octopatch ")
+				if len(w.Log.Writes()) == 0 {
+					t.Error("nothing was changed, so this shows nothing")
+				}
+			})
 		})
 	}
 }
@@ -136,12 +140,13 @@ func TestUnreadableAfterTheFirstChange(t *testing.T) {
 // TestOfflineByTheTopologyRule: a node that is not to be patched and is down just now may be needed; one unseen
 // for a day is a forgotten record.
 func TestOfflineByTheTopologyRule(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, rehearsal.Options{Nodes: 3, Faults: "node-offline@OCTO-03"})
-	two := strings.Join(strings.Split(value(w.Environ(), "OCTOPATCH_NODES"), ",")[:2], ",")
-	octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_NODES="+two), "preflight").wants(t, 4, "node OCTO-03: is offline (last seen ", "may be needed to carry the work", "bring it online")
-	gone := newWorld(t, rehearsal.Options{Faults: "node-gone"})
-	octopatch(t.Context(), gone.Environ(), "preflight").wants(t, 0, "node OLD-NODE is offline", "left alone")
+	steadily(t, func(t *attempt) {
+		w := newWorld(t, rehearsal.Options{Nodes: 3, Faults: "node-offline@OCTO-03"})
+		two := strings.Join(strings.Split(value(w.Environ(), "OCTOPATCH_NODES"), ",")[:2], ",")
+		octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_NODES="+two), "preflight").wants(t, 4, "node OCTO-03: is offline (last seen ", "may be needed to carry the work", "bring it online")
+		gone := newWorld(t, rehearsal.Options{Faults: "node-gone"})
+		octopatch(t.Context(), gone.Environ(), "preflight").wants(t, 0, "node OLD-NODE is offline", "left alone")
+	})
 }
 
 // TestOldAndLargeServers: an Octopus of 2019 and ten thousand tasks over many pages are no reason to refuse.
@@ -149,11 +154,12 @@ func TestOldAndLargeServers(t *testing.T) {
 	t.Parallel()
 	for fault, says := range map[string]string{"octopus-2019": "does not tell the version of each node", "many-tasks": "ended with exit code 0"} {
 		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, rehearsal.Options{Faults: fault})
-			before := w.State()
-			octopatch(t.Context(), w.Environ(), "run").wants(t, 0, says, "2 of 2 nodes patched and serving")
-			allKept(t, w, before)
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Faults: fault})
+				before := w.State()
+				octopatch(t.Context(), w.Environ(), "run").wants(t, 0, says, "2 of 2 nodes patched and serving")
+				allKept(t, w, before)
+			})
 		})
 	}
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
-	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,10 +25,22 @@ func TestMain(m *testing.M) {
 // TestScripts runs one script for each promise of the README.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", UpdateScripts: *update, RequireUniqueNames: true,
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no scripts")
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			steadily(t, func(t *attempt) { runScript(t, file) })
+		})
+	}
+}
+
+func runScript(t *attempt, file string) {
+	testscript.RunT(scriptT{t}, testscript.Params{
+		Files: []string{file}, UpdateScripts: *update, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("OCTOPATCH_REHEARSAL_SPEED", speed(400))
+			e.Setenv("OCTOPATCH_REHEARSAL_SPEED", fmt.Sprint(t.speed))
 			e.Values[servedKey{}] = &serving{}
 			return nil
 		},
@@ -37,9 +51,13 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// speed is how fast a rehearsal of the tests runs. Under the race detector a script takes tenths of a second
-// of wall time, which must not become minutes of the world's.
-func speed(fast int) string { return strconv.Itoa(fast / slower) }
+// scriptT lets a script be one attempt.
+type scriptT struct{ *attempt }
+
+func (s scriptT) FailNow()                                { s.Fatal("the script failed") }
+func (s scriptT) Run(_ string, script func(testscript.T)) { script(s) }
+func (s scriptT) Parallel()                               {} // it runs beside others already
+func (s scriptT) Verbose() bool                           { return testing.Verbose() }
 
 // program is the path of octopatch, which TestMain has put on PATH.
 func program(t *testing.T) string {

@@ -6,22 +6,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/rehearsal"
 )
 
 // newWorld builds a world that ends with the test.
-func newWorld(t *testing.T, o rehearsal.Options) *rehearsal.World {
+func newWorld(t *attempt, o rehearsal.Options) *rehearsal.World {
 	t.Helper()
 	if o.Nodes == 0 {
 		o.Nodes = 2
 	}
 	if o.Speed == 0 {
-		o.Speed, _ = strconv.ParseFloat(speed(400), 64)
+		o.Speed = t.speed
 	}
 	if o.Seed == 0 {
 		o.Seed = 1
@@ -72,7 +70,7 @@ func octopatch(ctx context.Context, environ []string, args ...string) ending {
 }
 
 // events are those of a call with OCTOPATCH_LOG=json.
-func (e ending) events(t *testing.T) []procedure.Event {
+func (e ending) events(t *attempt) []procedure.Event {
 	t.Helper()
 	events, err := readEvents(e.out)
 	if err != nil {
@@ -82,7 +80,7 @@ func (e ending) events(t *testing.T) []procedure.Event {
 }
 
 // wants holds exit code and words; words beginning with ! must not be there.
-func (e ending) wants(t *testing.T, exit int, words ...string) {
+func (e ending) wants(t *attempt, exit int, words ...string) {
 	t.Helper()
 	all := e.out + e.errs
 	if e.exit != exit {
@@ -99,7 +97,7 @@ func (e ending) wants(t *testing.T, exit int, words ...string) {
 }
 
 // untouched holds a world against what it was: no write reached it, and no host is other than before.
-func untouched(t *testing.T, w *rehearsal.World, before rehearsal.State) {
+func untouched(t *attempt, w *rehearsal.World, before rehearsal.State) {
 	t.Helper()
 	for _, write := range w.Log.Writes() {
 		t.Errorf("a write reached the world: %+v", write)
@@ -118,7 +116,7 @@ func untouched(t *testing.T, w *rehearsal.World, before rehearsal.State) {
 }
 
 // allKept holds every promise of a good run.
-func allKept(t *testing.T, w *rehearsal.World, before rehearsal.State) {
+func allKept(t *attempt, w *rehearsal.World, before rehearsal.State) {
 	t.Helper()
 	after := w.State()
 	for _, p := range rehearsal.Compare(before, after) {

@@ -32,7 +32,9 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 	}
 	if err != nil {
 		r := classify(err)
-		t.report.Result, t.report.Reason = r.Kind, "updates cannot be searched or downloaded: "+reason(t.name, err)
+		if t.facts.Journal == nil { // a node that is out of service already goes on: only its phases can bring it back
+			t.report.Result, t.report.Reason = r.Kind, "updates cannot be searched or downloaded: "+reason(t.name, err)
+		}
 		return r
 	}
 	t.staged = result

@@ -48,8 +48,7 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	}
 	e.closeAlone(ctx, p, t, r)
 	e.nodeEnded(t, began)
-	stopped := errors.Is(r.Err, procedure.ErrStopped)
-	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, stopped)
+	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, false) // a phase alone puts nothing back
 }
 
 // closeAlone writes the phase's end to the host, or removes our folder when nothing is left to undo.

@@ -13,7 +13,9 @@ var exit = Phase{
 	HA:     "Exit drain mode for that node so it will start accepting Octopus Tasks again",
 	Limit:  func(r Rules) time.Duration { return exitLimit + healthLimit + r.Soak },
 	Done: func(_ context.Context, s *Step) (string, error) {
-		if prior := s.Book.Octopus(); prior.Known && !prior.OursDrain && !prior.OursMaint && prior.EnteredAt != 0 {
+		prior := s.Book.Octopus()
+		was := s.Topology == HA && prior.Drained || s.Topology == Single && prior.Maintenance
+		if prior.Known && was && !prior.OursDrain && !prior.OursMaint {
 			return "it was so before this run, and stays so", nil
 		}
 		return "", nil

@@ -67,9 +67,10 @@ func quoted(names []string) string {
 }
 
 // stoppedBefore says that this run has come past stop already, so that Octopus may be down and must not be
-// asked to enter or to run empty again; "" where it has not.
+// asked to enter or to run empty again; "" where it has not. Once the services run again the node may be open
+// and at work: then it is closed and awaited like any other.
 func (s *Step) stoppedBefore() string {
-	if s.Book.Journal().Host == nil {
+	if host := s.Book.Journal().Host; host == nil || host.Restored {
 		return ""
 	}
 	return "this run has begun to stop the service before"

@@ -11,7 +11,7 @@ var wait = Phase{
 	Name:   Wait,
 	Single: "Wait for any remaining Octopus Tasks to complete by watching the Configuration > Nodes page",
 	HA:     "Wait for any remaining Octopus Tasks on that node to complete",
-	Limit:  func(r Rules) time.Duration { return r.DrainTimeout + cancelLimit },
+	Limit:  func(r Rules) time.Duration { return r.DrainTimeout + cancelLimit + 5*time.Minute },
 	Done:   func(_ context.Context, s *Step) (string, error) { return s.stoppedBefore(), nil },
 	Do: func(ctx context.Context, s *Step) error {
 		w := &drainWait{Step: s, entered: time.Unix(s.Book.Octopus().EnteredAt, 0), began: s.Clock.Now(), told: map[string]bool{}}

@@ -73,7 +73,7 @@ func (m *Machine) watch() {
 
 func (m *Machine) runByItself(session context.Context, t *task) {
 	m.mu.Lock()
-	enabled := t.enabled
+	enabled, action := t.enabled, t.action
 	if enabled {
 		t.state, t.result = taskRunning, taskStillRuns
 	}
@@ -81,7 +81,7 @@ func (m *Machine) runByItself(session context.Context, t *task) {
 	if !enabled {
 		return
 	}
-	t.action(session)
+	action(session)
 	_ = m.clock.Sleep(session, 3*time.Second)
 	m.mu.Lock()
 	defer m.mu.Unlock()

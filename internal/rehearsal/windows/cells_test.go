@@ -53,20 +53,32 @@ func install(counter int) map[string]any {
 }
 
 var (
-	stopping   = map[string]any{"services": []string{"OctopusDeploy"}, "limit": 30}
+	stopping   = stoppingOf("OctopusDeploy")
 	starting   = map[string]any{"limit": 60}
 	quiet      = map[string]any{"bootBefore": "", "quiet": 20, "limit": 120}
-	healthy    = map[string]any{"services": []string{"OctopusDeploy"}, "prefixes": []string{"http://127.0.0.1:1/", "odd"}}
+	healthy    = healthOf("OctopusDeploy")
 	following  = map[string]any{"job": "job-x", "line": 1, "follow": 120, "keep": true}
 	commenting = map[string]any{"comment": "patches"}
 )
 
+func stoppingOf(service string) map[string]any {
+	return map[string]any{"services": []string{service}, "limit": 30}
+}
+
+func healthOf(service string) map[string]any {
+	return map[string]any{"services": []string{service}, "prefixes": []string{"http://127.0.0.1:1/", "odd"}}
+}
+
 // cells are the columns: every script, as it is asked in the middle of a run r1 at counter 5.
-func cells() []cell {
+func cells(s state) []cell {
+	service, instance := "OctopusDeploy", "OctopusServer"
+	if s.instance != "" {
+		service, instance = "OctopusDeploy: "+s.instance, s.instance
+	}
 	one := func(name string, request map[string]any) cell { return cell{name, step{name, request}, nil} }
 	return []cell{
-		one("probe", map[string]any{}), one("health", healthy), one("ready", quiet), one("record", changing(5, nil)),
-		one("stop", changing(5, stopping)), one("start", changing(5, starting)), one("undrain", changing(5, map[string]any{"instance": "OctopusServer"})),
+		one("probe", map[string]any{}), one("health", healthOf(service)), one("ready", quiet), one("record", changing(5, nil)),
+		one("stop", changing(5, stoppingOf(service))), one("start", changing(5, starting)), one("undrain", changing(5, map[string]any{"instance": instance})),
 		one("reboot", changing(5, commenting)), one("clear", map[string]any{"run": "r1"}), one("work", work("scan", false)), one("follow", following),
 		{"worker", step{"work", install(5)}, nil},
 	}

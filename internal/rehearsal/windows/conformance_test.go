@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,7 +59,7 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 		t.Fatal(err)
 	}
 	m, err := New(Options{
-		Clock: clock.New(time.Now(), speed), Name: "OCTO-01", Dir: t.TempDir(), Faults: set, PowerShell: run != nil,
+		Clock: clock.New(time.Now(), speed), Name: "OCTO-01", Dir: t.TempDir(), Faults: set, PowerShell: run != nil, Instance: s.instance,
 		Configuration: func(string) string {
 			return `{"Octopus.Server.NodeName": "OCTO-01", "Octopus.WebPortal.ListenPrefixes": "http://127.0.0.1:1/,http://+:2/", "Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Password=x"}`
 		},
@@ -129,7 +130,7 @@ func ask(t testing.TB, on *Machine, text string, request map[string]any) said {
 	case errors.Is(err, wsman.ErrReset):
 		s.Cut = "request lost"
 	case err != nil:
-		t.Errorf("%v", err)
+		s.Cut = err.Error()
 	}
 	for line := range strings.Lines(out.String()) {
 		var answer map[string]any
@@ -143,7 +144,7 @@ func ask(t testing.TB, on *Machine, text string, request map[string]any) said {
 		}
 	}
 	if s.Answer == nil && s.Cut == "" {
-		t.Errorf("no answer in %q, %q", out.String(), errs.String())
+		s.Cut = fmt.Sprintf("no answer in %q, %q", out.String(), errs.String())
 	}
 	return s
 }
@@ -221,6 +222,9 @@ func compare(t testing.TB, s state, c cell, text string, run shell) string {
 	}
 	both.Wait()
 	diff := cmp.Diff(answers[0], answers[1])
+	if strings.HasPrefix(answers[0].Cut, "no answer") {
+		diff += "\nPowerShell: " + answers[0].Cut
+	}
 	if other := cmp.Diff(after[0], after[1]); other != "" {
 		diff += "\nthe host afterwards:\n" + other
 	}

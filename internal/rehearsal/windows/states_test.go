@@ -14,6 +14,8 @@ type state struct {
 	name    string
 	faults  string
 	prepare func(t testing.TB, m *Machine)
+
+	instance string // of Octopus Server; empty: the default one
 }
 
 // locked changes the machine's insides.
@@ -166,74 +168,75 @@ func doneWork() map[string]any {
 // states are the rows.
 func states() []state {
 	return []state{
-		{"healthy", "", nil},
-		{"service stopped", "", locked(stopAll)},
-		{"service disabled", "", both(locked(stopAll), withService(func(s *service) { s.start, s.delayed = startDisabled, false }))},
-		{"service not delayed", "", withService(func(s *service) { s.delayed = false })},
-		{"service starting", "", withService(func(s *service) { s.state = stateStarting })},
-		{"service stuck stopping", "service-stuck-stopping", withService(func(s *service) { s.state = stateStopping })},
-		{"service missing", "", locked(func(m *Machine) { m.services = append(m.services[:2], m.services[4:]...) })},
-		{"held by this run", "", hold},
-		{"restored by this run", "", withFiles(map[string]any{journalFile: func() map[string]any {
+		{name: "healthy"},
+		{name: "service stopped", prepare: locked(stopAll)},
+		{name: "service disabled", prepare: both(locked(stopAll), withService(func(s *service) { s.start, s.delayed = startDisabled, false }))},
+		{name: "service not delayed", prepare: withService(func(s *service) { s.delayed = false })},
+		{name: "service starting", prepare: withService(func(s *service) { s.state = stateStarting })},
+		{name: "service stuck stopping", faults: "service-stuck-stopping", prepare: withService(func(s *service) { s.state = stateStopping })},
+		{name: "service missing", prepare: locked(func(m *Machine) { m.services = append(m.services[:2], m.services[4:]...) })},
+		{name: "held by this run", prepare: hold},
+		{name: "restored by this run", prepare: withFiles(map[string]any{journalFile: func() map[string]any {
 			j := heldJournal()
 			j["host"].(map[string]any)["restored"] = true
 			return j
 		}()})},
-		{"watchdog disabled", "", locked(func(m *Machine) { m.tasks[0].enabled = false; m.tasks[0].settle() })},
-		{"watchdog gone", "", both(hold, locked(func(m *Machine) { m.tasks = m.tasks[1:] }))},
-		{"second instance", "second-instance", nil},
-		{"another machine", "wrong-machine", nil},
-		{"constrained language", "constrained-language", nil},
-		{"foreign folder", "foreign-folder", nil},
-		{"wider access list", "", withFolder("O:BAG:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1301bf;;;BU)")},
-		{"inherited access list", "", withFolder("O:BAG:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)")},
-		{"no access list", "", withFolder("O:BAG:BAD:NO_ACCESS_CONTROL")},
-		{"reparse point", "", func(t testing.TB, m *Machine) {
+		{name: "watchdog disabled", prepare: locked(func(m *Machine) { m.tasks[0].enabled = false; m.tasks[0].settle() })},
+		{name: "watchdog gone", prepare: both(hold, locked(func(m *Machine) { m.tasks = m.tasks[1:] }))},
+		{name: "second instance", faults: "second-instance"},
+		{name: "another machine", faults: "wrong-machine"},
+		{name: "constrained language", faults: "constrained-language"},
+		{name: "foreign folder", faults: "foreign-folder"},
+		{name: "wider access list", prepare: withFolder("O:BAG:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1301bf;;;BU)")},
+		{name: "inherited access list", prepare: withFolder("O:BAG:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)")},
+		{name: "no access list", prepare: withFolder("O:BAG:BAD:NO_ACCESS_CONTROL")},
+		{name: "reparse point", prepare: func(t testing.TB, m *Machine) {
 			if err := os.Symlink(t.TempDir(), m.ours()); err != nil {
 				t.Skip("this account may not make links: ", err)
 			}
 		}},
-		{"file instead of folder", "", func(t testing.TB, m *Machine) {
+		{name: "file instead of folder", prepare: func(t testing.TB, m *Machine) {
 			if err := os.WriteFile(m.ours(), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"journal unreadable", "", withFiles(map[string]any{journalFile: `{"format":1,"run":"r1"`})},
-		{"journal empty", "", withFiles(map[string]any{journalFile: ``})},
-		{"journal newer", "", withFiles(map[string]any{journalFile: map[string]any{"format": 2, "run": "r1"}})},
-		{"journal of nobody", "", withFiles(map[string]any{journalFile: map[string]any{"format": 1}})},
-		{"journal of another run", "", withFiles(map[string]any{journalFile: journal("r2", 1)})},
-		{"journal further on", "", withFiles(map[string]any{journalFile: journal("r1", 6)})},
-		{"journal of this run", "", withFiles(map[string]any{journalFile: journal("r1", 4)})},
-		{"reboot pending", "reboot-pending-before", nil},
-		{"reboot pending softly", "", both(withRegistry(keySession, "PendingFileRenameOperations", []string{`\??\C:\a`, ""}), withRegistry(keyName+`\ComputerName`, "ComputerName", "NEW"), withRegistry(keyNetlogon, "JoinDomain", "x"))},
-		{"servicing at work", "", withRegistry(keyCBS+`\Interface`, "ServicingInProgress", 2)},
-		{"Windows Installer at work", "", locked(func(m *Machine) { m.makeKey(keyInstaller, true) })},
-		{"logon screen not there", "", locked(func(m *Machine) { delete(m.registry, lower(keyLogon)) })},
-		{"shutdown in progress", "", locked(func(m *Machine) { m.leaving = true })},
-		{"shutdown scheduled", "shutdown-scheduled", nil},
-		{"after a reboot", "", locked(func(m *Machine) { m.boots++; m.bootTime = m.clock.Now().Add(-10 * time.Minute) })},
-		{"service does not start", "service-wont-start", locked(func(m *Machine) { m.boots++; stopAll(m) })},
-		{"worker installing", "", withTask(taskRunning, taskStillRuns, installingWork())},
-		{"worker searching", "", withTask(taskRunning, taskStillRuns, searchingWork())},
-		{"worker done", "", withTask(taskReady, 0, doneWork())},
-		{"worker died", "", withTask(taskReady, taskKilled, installingWork())},
-		{"worker's task gone", "", withFiles(installingWork())},
-		{"installer busy", "installer-busy", nil},
-		{"no updates", "no-updates", nil},
-		{"definition only", "", only("2267602", nil)},
-		{"licence accepted", "", first(func(u *update) { u.eula = true })},
-		{"downloaded before", "", first(func(u *update) { u.downloaded, u.eula = true, true })},
-		{"user input", "", first(func(u *update) { u.userInput = true })},
-		{"exclusive update", "", locked(func(m *Machine) { m.updates[1].exclusive = true })},
-		{"exclusive with reboot", "", first(func(u *update) { u.exclusive = true })},
-		{"hidden update", "", first(func(u *update) { u.hidden = true })},
-		{"no classification", "", first(func(u *update) { u.class = "" })},
-		{"feature upgrade", "", first(func(u *update) { u.class = featureUpgrade })},
-		{"update without number", "", first(func(u *update) { u.kb = "" })},
-		{"update fails", "update-fails", nil},
-		{"update loops", "update-loops", nil},
-		{"search fails", "search-fails", nil},
-		{"disk full", "disk-full", nil},
+		{name: "journal unreadable", prepare: withFiles(map[string]any{journalFile: `{"format":1,"run":"r1"`})},
+		{name: "journal empty", prepare: withFiles(map[string]any{journalFile: ``})},
+		{name: "journal newer", prepare: withFiles(map[string]any{journalFile: map[string]any{"format": 2, "run": "r1"}})},
+		{name: "journal of nobody", prepare: withFiles(map[string]any{journalFile: map[string]any{"format": 1}})},
+		{name: "journal of another run", prepare: withFiles(map[string]any{journalFile: journal("r2", 1)})},
+		{name: "journal further on", prepare: withFiles(map[string]any{journalFile: journal("r1", 6)})},
+		{name: "journal of this run", prepare: withFiles(map[string]any{journalFile: journal("r1", 4)})},
+		{name: "reboot pending", faults: "reboot-pending-before"},
+		{name: "reboot pending softly", prepare: both(withRegistry(keySession, "PendingFileRenameOperations", []string{`\??\C:\a`, ""}), withRegistry(keyName+`\ComputerName`, "ComputerName", "NEW"), withRegistry(keyNetlogon, "JoinDomain", "x"))},
+		{name: "servicing at work", prepare: withRegistry(keyCBS+`\Interface`, "ServicingInProgress", 2)},
+		{name: "Windows Installer at work", prepare: locked(func(m *Machine) { m.makeKey(keyInstaller, true) })},
+		{name: "logon screen not there", prepare: locked(func(m *Machine) { delete(m.registry, lower(keyLogon)) })},
+		{name: "shutdown in progress", prepare: locked(func(m *Machine) { m.leaving = true })},
+		{name: "shutdown scheduled", faults: "shutdown-scheduled"},
+		{name: "after a reboot", prepare: locked(func(m *Machine) { m.boots++; m.bootTime = m.clock.Now().Add(-10 * time.Minute) })},
+		{name: "service does not start", faults: "service-wont-start", prepare: locked(func(m *Machine) { m.boots++; stopAll(m) })},
+		{name: "worker installing", prepare: withTask(taskRunning, taskStillRuns, installingWork())},
+		{name: "worker searching", prepare: withTask(taskRunning, taskStillRuns, searchingWork())},
+		{name: "worker done", prepare: withTask(taskReady, 0, doneWork())},
+		{name: "worker died", prepare: withTask(taskReady, taskKilled, installingWork())},
+		{name: "worker's task gone", prepare: withFiles(installingWork())},
+		{name: "installer busy", faults: "installer-busy"},
+		{name: "no updates", faults: "no-updates"},
+		{name: "definition only", prepare: only("2267602", nil)},
+		{name: "licence accepted", prepare: first(func(u *update) { u.eula = true })},
+		{name: "downloaded before", prepare: first(func(u *update) { u.downloaded, u.eula = true, true })},
+		{name: "user input", prepare: first(func(u *update) { u.userInput = true })},
+		{name: "exclusive update", prepare: locked(func(m *Machine) { m.updates[1].exclusive = true })},
+		{name: "exclusive with reboot", prepare: first(func(u *update) { u.exclusive = true })},
+		{name: "hidden update", prepare: first(func(u *update) { u.hidden = true })},
+		{name: "no classification", prepare: first(func(u *update) { u.class = "" })},
+		{name: "feature upgrade", prepare: first(func(u *update) { u.class = featureUpgrade })},
+		{name: "update without number", prepare: first(func(u *update) { u.kb = "" })},
+		{name: "update fails", faults: "update-fails"},
+		{name: "update loops", faults: "update-loops"},
+		{name: "search fails", faults: "search-fails"},
+		{name: "disk full", faults: "disk-full"},
+		{name: "odd names", instance: "O'Neil $x [1]: \u00c4\u00df \u65e5\u672c"},
 	}
 }

@@ -43,7 +43,7 @@ var builtInFolders = []string{`\`, `\Contoso`, `\Microsoft`, `\Microsoft\Windows
 
 func (m *Machine) makeTasks() {
 	m.tasks = []*task{
-		{folder: `\`, name: "Octopus Watchdog OctopusServer", enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
+		{folder: `\`, name: "Octopus Watchdog " + m.o.Instance, enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
 		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, builtIn: true, state: taskReady},
 	}
 	for _, folder := range builtInFolders {

@@ -55,7 +55,7 @@ func install(counter int) map[string]any {
 var (
 	stopping   = stoppingOf("OctopusDeploy")
 	starting   = map[string]any{"limit": 60}
-	quiet      = map[string]any{"bootBefore": "", "quiet": 20, "limit": 120}
+	quiet      = map[string]any{"bootBefore": "", "quiet": 20, "limit": 300}
 	healthy    = healthOf("OctopusDeploy")
 	following  = map[string]any{"job": "job-x", "line": 1, "follow": 120, "keep": true}
 	commenting = map[string]any{"comment": "patches"}

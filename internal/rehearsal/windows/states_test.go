@@ -222,6 +222,7 @@ func states() []state {
 		{name: "worker died", prepare: withTask(taskReady, taskKilled, installingWork())},
 		{name: "worker's task gone", prepare: withFiles(installingWork())},
 		{name: "installer busy", faults: "installer-busy"},
+		{name: "update agent broken", prepare: locked(func(m *Machine) { m.agent.broken = true })},
 		{name: "no updates", faults: "no-updates"},
 		{name: "definition only", prepare: only("2267602", nil)},
 		{name: "licence accepted", prepare: first(func(u *update) { u.eula = true })},

@@ -18,7 +18,7 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	w, err := s.wire()
 	if err != nil {
 		s.refuse(err)
-		return engine.Result{Exit: engine.ExitRefused, Err: err}, report.Report{Exit: engine.ExitRefused}
+		return engine.Result{Exit: engine.ExitRefused, Err: err}, report.Report{Exit: engine.ExitRefused, Command: s.command.name, Error: err.Error()}
 	}
 	defer w.close()
 	clk := w.engine.Clock
@@ -57,13 +57,27 @@ func (s *session) report(result engine.Result, started, ended time.Time, seconds
 // finish writes the report directory and the summary, and returns the exit code.
 func (s *session) finish(result engine.Result, r report.Report) int {
 	if s.settings.ReportDir != "" {
-		if err := r.Write(s.settings.ReportDir); err != nil {
-			fmt.Fprintf(s.errs, "octopatch: %v\n", err)
-		}
+		s.wrote(r.Write(s.settings.ReportDir))
 	}
+	s.hand(r, procedure.Plan{})
 	if s.settings.Log != "json" && result.Exit != engine.ExitRefused {
 		r.Summary(s.out)
 	}
+	return result.Exit
+}
+
+// wrote remembers that the report directory holds something, or says why it does not.
+func (s *session) wrote(err error) {
+	if err != nil {
+		fmt.Fprintf(s.errs, "octopatch: %v\n", err)
+		return
+	}
+	s.reported = s.settings.ReportDir
+}
+
+// done hands the result of a command without a report of its own to GitHub, and returns the exit code.
+func (s *session) done(result engine.Result, r report.Report) int {
+	s.hand(r, procedure.Plan{})
 	return result.Exit
 }
 
@@ -72,22 +86,24 @@ func runAll(ctx context.Context, s *session) int {
 }
 
 func runPreflight(ctx context.Context, s *session) int {
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) })
-	return result.Exit
+	return s.done(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) }))
 }
 
 func runStage(ctx context.Context, s *session) int {
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) })
-	return result.Exit
+	return s.done(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) }))
 }
 
 func runPlan(ctx context.Context, s *session) int {
 	var plan procedure.Plan
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
+	result, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
 		var r engine.Result
 		plan, r = e.Plan(ctx)
 		return r
 	})
+	if s.settings.ReportDir != "" && len(plan.Nodes) > 0 {
+		s.wrote(report.WritePlan(s.settings.ReportDir, plan, s.out.Clean))
+	}
+	s.hand(r, plan)
 	switch {
 	case len(plan.Nodes) == 0:
 	case s.asJSON:
@@ -134,7 +150,7 @@ func runPhase(p procedure.Phase) func(context.Context, *session) int {
 		if result.Next != "" && s.settings.Log != "json" {
 			fmt.Fprintf(s.out, "\nNext: %s\n", result.Next)
 		}
-		return result.Exit
+		return s.done(result, r)
 	}
 }
 

@@ -11,14 +11,14 @@ type Output struct{ Name, Meaning string }
 // Outputs lists what a step hands to later ones.
 func Outputs() []Output {
 	return []Output{
-		{"result", "done, failed, some_failed, refused, stopped, unknown or interrupted."},
+		{"result", "done, failed, partly_failed, refused, stopped, unknown or interrupted."},
 		{"exit_code", "The exit code that the result stands for."},
 		{"run", "The run id."},
 		{"report", "Directory with report.json and summary.md of run, or plan.json and plan.md of plan; empty where neither was written."},
 		{"downtime_seconds", "For how long OCTOPUS_URL did not answer during run; empty where that was not measured."},
 		{"updates_installed", "How many updates were installed, on all nodes together."},
 		{"updates_planned", "How many updates plan would install, on all nodes together; empty for other phases."},
-		{"nodes", "JSON list of the nodes in patch order: node, result, reason, installed, failed, reboots, next."},
+		{"nodes", "JSON list of the nodes in patch order: node, result, reason, windows, installed, failed, reboots."},
 		{"next", "The one command to run next; empty where there is none."},
 	}
 }

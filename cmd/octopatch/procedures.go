@@ -59,11 +59,23 @@ func (s *session) finish(result engine.Result, r report.Report) int {
 	if s.settings.ReportDir != "" {
 		s.wrote(r.Write(s.settings.ReportDir))
 	}
-	s.hand(r, procedure.Plan{})
 	if s.settings.Log != "json" && result.Exit != engine.ExitRefused {
 		r.Summary(s.out)
 	}
-	return result.Exit
+	return s.handOver(r, "report.json", "summary.md")
+}
+
+// handOver gives outputs and files of the report directory to the CI system, and returns the exit code.
+func (s *session) handOver(r report.Report, files ...string) int {
+	for i := range files {
+		files[i] = filepath.Join(s.settings.ReportDir, files[i])
+	}
+	if s.settings.ReportDir == "" {
+		files = nil
+	}
+	report.HandOver(s.log, s.document(), r, files...)
+	s.hand(r, procedure.Plan{})
+	return r.Exit
 }
 
 // wrote remembers that the report directory holds something, or says why it does not.
@@ -75,27 +87,23 @@ func (s *session) wrote(err error) {
 	s.reported = s.settings.ReportDir
 }
 
-// done hands the result of a command without a report of its own to GitHub, and returns the exit code.
-func (s *session) done(result engine.Result, r report.Report) int {
-	s.hand(r, procedure.Plan{})
-	return result.Exit
-}
-
 func runAll(ctx context.Context, s *session) int {
 	return s.finish(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.RunAll(ctx) }))
 }
 
 func runPreflight(ctx context.Context, s *session) int {
-	return s.done(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) }))
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) })
+	return s.handOver(r)
 }
 
 func runStage(ctx context.Context, s *session) int {
-	return s.done(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) }))
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) })
+	return s.handOver(r)
 }
 
 func runPlan(ctx context.Context, s *session) int {
 	var plan procedure.Plan
-	result, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
 		var r engine.Result
 		plan, r = e.Plan(ctx)
 		return r
@@ -112,7 +120,7 @@ func runPlan(ctx context.Context, s *session) int {
 		fmt.Fprintln(s.out)
 		report.Plan(s.out, plan)
 	}
-	return result.Exit
+	return s.handOver(r, "plan.json", "plan.md")
 }
 
 func runStatus(ctx context.Context, s *session) int {
@@ -150,7 +158,7 @@ func runPhase(p procedure.Phase) func(context.Context, *session) int {
 		if result.Next != "" && s.settings.Log != "json" {
 			fmt.Fprintf(s.out, "\nNext: %s\n", result.Next)
 		}
-		return s.done(result, r)
+		return s.handOver(r, "notice.md", "notice.txt")
 	}
 }
 

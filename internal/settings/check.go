@@ -40,7 +40,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 // later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
 // they are not mistyped.
 var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"vsphere", "hyperv", "image", "restore-point"},
+	"OCTOPATCH_PRECAUTION": {"hyperv", "image", "restore-point"},
 	"OCTOPATCH_WINRM_AUTH": {"kerberos"},
 }
 
@@ -222,7 +222,7 @@ func (s *Settings) notLoopback() string {
 	for _, n := range s.Nodes.List {
 		hosts = append(hosts, n.Host)
 	}
-	addresses := []string{s.URL, s.StepServerURL}
+	addresses := []string{s.URL, s.StepServerURL, s.VSphereURL}
 	for _, address := range s.NodeURLs {
 		addresses = append(addresses, address)
 	}

@@ -53,13 +53,23 @@ type Settings struct {
 	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
 	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
 
-	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
 	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
 	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`
 	PrecautionVerify  string        `env:"OCTOPATCH_PRECAUTION_VERIFY" group:"Precaution" help:"command: exit code 0 when what was taken is there and usable, 1 when it is not there; anything else means that it cannot be told."`
 	PrecautionRevert  string        `env:"OCTOPATCH_PRECAUTION_REVERT" group:"Precaution" help:"command: puts the machine back, and powers it on."`
 	PrecautionRemove  string        `env:"OCTOPATCH_PRECAUTION_REMOVE" group:"Precaution" help:"command: removes it; exit code 0 also when it is not there."`
+
+	VSphereURL         string            `env:"OCTOPATCH_VSPHERE_URL" group:"Precaution" help:"vsphere: address of vCenter, or of one ESXi host, such as https://vcenter.example.com."`
+	VSphereUsername    string            `env:"OCTOPATCH_VSPHERE_USERNAME" group:"Precaution" help:"vsphere: an account that may create, revert to and remove snapshots of the nodes' virtual machines, and power them on."`
+	VSpherePassword    secret.Secret     `env:"OCTOPATCH_VSPHERE_PASSWORD" group:"Precaution" help:"vsphere: its password."`
+	VSphereCAFile      string            `env:"OCTOPATCH_VSPHERE_CA_FILE" group:"Precaution" help:"vsphere: PEM file with the authority that signed its certificate."`
+	VSphereFingerprint string            `env:"OCTOPATCH_VSPHERE_FINGERPRINT" group:"Precaution" help:"vsphere: SHA-256 of its certificate in hexadecimal: trusts exactly that one."`
+	VSphereDatacenter  string            `env:"OCTOPATCH_VSPHERE_DATACENTER" group:"Precaution" help:"vsphere: the data centre in which the virtual machines are looked for. Unset: all."`
+	VSphereVMs         map[string]string `env:"OCTOPATCH_VSPHERE_VMS" group:"Precaution" help:"vsphere: NODE=virtual machine,... by name or inventory path. Unset: they are called like their nodes."`
+	VSphereMemory      bool              `env:"OCTOPATCH_VSPHERE_MEMORY" envDefault:"false" group:"Precaution" help:"vsphere: with the memory, so that a revert goes on in the middle instead of booting. Needs OCTOPATCH_VSPHERE_QUIESCE=false."`
+	VSphereQuiesce     bool              `env:"OCTOPATCH_VSPHERE_QUIESCE" envDefault:"true" group:"Precaution" help:"vsphere: let VMware Tools bring the disks to rest first."`
 
 	HookBefore  map[string]string `env:"OCTOPATCH_HOOK_BEFORE_" family:"phases" group:"Hooks" help:"A command line for the runner's shell, before that phase (OCTOPATCH_HOOK_BEFORE_STOP); the node stands in its environment. Any exit code but 0 forbids the phase."`
 	HookAfter   map[string]string `env:"OCTOPATCH_HOOK_AFTER_" family:"phases" group:"Hooks" help:"The same, after that phase, also when it failed. Its exit code changes nothing."`

@@ -15,7 +15,7 @@ var required = map[string][]string{
 
 // own are the beginnings of the variables that belong to one precaution alone.
 var own = map[string]string{
-	"OCTOPATCH_VSPHERE_": "vsphere",
+	"OCTOPATCH_VSPHERE_":        "vsphere",
 	"OCTOPATCH_PRECAUTION_TAKE": "command", "OCTOPATCH_PRECAUTION_VERIFY": "command", "OCTOPATCH_PRECAUTION_REVERT": "command", "OCTOPATCH_PRECAUTION_REMOVE": "command",
 }
 

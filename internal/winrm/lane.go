@@ -130,6 +130,9 @@ func (l *lane) read(r *http.Response, err error) ([]byte, error) {
 			return nil, fault
 		}
 	}
+	if err := r.Request.Context().Err(); err != nil { // a host that hears us hang up may end its answer in due form
+		return nil, err
+	}
 	if r.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("HTTP %d without a SOAP fault", r.StatusCode)
 	}

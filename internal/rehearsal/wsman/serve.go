@@ -158,7 +158,7 @@ func (w *writer) put(status int, body string) {
 		if w.drip > 0 {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()
 			if w.clock.Sleep(w.ctx, w.drip) != nil {
-				return
+				panic(http.ErrAbortHandler) // or the answer would end as if it were whole
 			}
 		}
 		_, _ = io.WriteString(w, body[:n]) // the client may be gone

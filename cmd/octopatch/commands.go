@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,6 +62,7 @@ type session struct {
 	errs     *report.Redact
 	asJSON   bool
 	terminal bool
+	log      string // the kind of log that is written
 	sink     procedure.Sink
 	endLog   func()
 	warnings *report.Warnings
@@ -150,6 +152,7 @@ func (s *session) readArgs() error {
 func (s *session) refuse(err error) int {
 	if !s.jsonLog() {
 		s.complain(err)
+		report.Refused(s.log, s.document(), errors.New(s.out.Clean(err.Error())))
 		return engine.ExitRefused
 	}
 	code, now := engine.ExitRefused, s.settings.RehearsalClock.Now()
@@ -226,7 +229,12 @@ func runSettings(_ context.Context, s *session) int {
 // openSink picks how events are written, as OCTOPATCH_LOG says; closing it ends the live line of a terminal.
 func (s *session) openSink(clk clock.Clock) {
 	terminal := s.terminal && !s.asJSON
-	sink, end := report.New(report.Pick(s.settings.Log, s.env, terminal), s.document(), clk)
+	s.log = report.Pick(s.settings.Log, s.env, terminal)
+	if s.log == "octopus" {
+		s.out.ASCII()
+		s.errs.ASCII()
+	}
+	sink, end := report.New(s.log, s.document(), clk)
 	s.warnings = &report.Warnings{}
 	s.sink, s.endLog = report.Tee{s.warnings, sink}, end
 }

@@ -64,7 +64,19 @@ func (s *session) finish(result engine.Result, r report.Report) int {
 	if s.settings.Log != "json" && result.Exit != engine.ExitRefused {
 		r.Summary(s.out)
 	}
-	return result.Exit
+	return s.handOver(r, "report.json", "summary.md")
+}
+
+// handOver gives outputs and files of the report directory to the CI system, and returns the exit code.
+func (s *session) handOver(r report.Report, files ...string) int {
+	for i := range files {
+		files[i] = filepath.Join(s.settings.ReportDir, files[i])
+	}
+	if s.settings.ReportDir == "" {
+		files = nil
+	}
+	report.HandOver(s.log, s.document(), r, files...)
+	return r.Exit
 }
 
 func runAll(ctx context.Context, s *session) int {
@@ -72,18 +84,18 @@ func runAll(ctx context.Context, s *session) int {
 }
 
 func runPreflight(ctx context.Context, s *session) int {
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) })
-	return result.Exit
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Preflight(ctx) })
+	return s.handOver(r)
 }
 
 func runStage(ctx context.Context, s *session) int {
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) })
-	return result.Exit
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Stage(ctx) })
+	return s.handOver(r)
 }
 
 func runPlan(ctx context.Context, s *session) int {
 	var plan procedure.Plan
-	result, _ := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
+	_, r := s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result {
 		var r engine.Result
 		plan, r = e.Plan(ctx)
 		return r
@@ -96,7 +108,7 @@ func runPlan(ctx context.Context, s *session) int {
 		fmt.Fprintln(s.out)
 		report.Plan(s.out, plan)
 	}
-	return result.Exit
+	return s.handOver(r)
 }
 
 func runStatus(ctx context.Context, s *session) int {
@@ -134,7 +146,7 @@ func runPhase(p procedure.Phase) func(context.Context, *session) int {
 		if result.Next != "" && s.settings.Log != "json" {
 			fmt.Fprintf(s.out, "\nNext: %s\n", result.Next)
 		}
-		return result.Exit
+		return s.handOver(r, "notice.md", "notice.txt")
 	}
 }
 

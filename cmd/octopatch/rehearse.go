@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	environ := w.Environ()
 	for _, item := range s.environ {
-		if name, _, _ := strings.Cut(item, "="); !ours[name] && !strings.HasSuffix(name, "_FILE") && !reachesElsewhere[name] {
+		if name, _, _ := strings.Cut(item, "="); !ours[name] && !strings.HasSuffix(name, "_FILE") && !leadsOut(name) {
 			environ = append(environ, item)
 		}
 	}
@@ -64,6 +65,14 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 
 // reachesElsewhere are settings that would lead a rehearsal out of its world.
 var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true}
+
+// outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
+// commands, and the systems that hold his machines' snapshots.
+var outside = []string{"OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+
+func leadsOut(name string) bool {
+	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })
+}
 
 func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 	before := w.State()

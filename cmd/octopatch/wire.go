@@ -58,6 +58,11 @@ func (s *session) wire() (*wired, error) {
 	if err := s.tokenLasts(clk); err != nil {
 		return nil, err
 	}
+	runner := s.commandRunner()
+	provider, err := s.provider(runner)
+	if err != nil {
+		return nil, err
+	}
 	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
@@ -69,8 +74,9 @@ func (s *session) wire() (*wired, error) {
 			}
 			return nil
 		},
-		Open:  func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
-		Guard: s.guard(clk).Check,
+		Open:     func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
+		Guard:    s.guard(clk).Check,
+		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner),
 	}
 	for _, n := range o.Nodes.List {
 		w.engine.Nodes = append(w.engine.Nodes, engine.Listed{Name: n.Name, Host: n.Host})
@@ -148,7 +154,8 @@ func rules(o settings.Settings) procedure.Rules {
 	return procedure.Rules{
 		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
 		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
-		Precaution: o.Precaution, Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes,
+		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, HookTimeout: o.HookTimeout,
+		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes,
 	}
 }
 

@@ -30,7 +30,11 @@ type Engine struct {
 	Node     string   // the node of a phase that runs alone
 	Services []string // instances that may stop undrained besides the one at OCTOPUS_URL
 	// Guard refuses where octopatch would patch what it runs on.
-	Guard func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error
+	Guard    func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error
+	Provider procedure.Provider // takes precautions; nil: none
+	Patcher  procedure.Patcher  // patches instead of Windows Update; nil: Windows Update does
+	// Hook runs the operator's hook of that moment, if there is one. May be nil.
+	Hook func(context.Context, Moment) error
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
 
@@ -84,10 +88,11 @@ func (e *Engine) warn(node, format string, a ...any) {
 func (e *Engine) step(t *target, topology procedure.Topology, phase string) *procedure.Step {
 	s := &procedure.Step{
 		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock,
-		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event,
+		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event, Provider: e.Provider, Patcher: e.Patcher,
 	}
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report
+		s.Machine = t.machine()
 	}
 	return s
 }

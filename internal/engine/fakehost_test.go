@@ -50,6 +50,9 @@ func (h fakeHost) merge(c procedure.Change) {
 	if c.Octopus != nil {
 		j.Octopus = *c.Octopus
 	}
+	if c.Precaution != nil {
+		j.Precaution = c.Precaution
+	}
 	h.n.journal = &j
 }
 
@@ -100,6 +103,9 @@ func (h fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.Start
 	defer h.n.w.locked()()
 	j, err := h.change("start", c, func() {
 		prior := h.n.journal.Host
+		if prior == nil {
+			return // nothing on this host was changed
+		}
 		h.n.service, h.n.watchdog = prior.Services[0], prior.Watchdogs[0].Enabled
 		restored := *prior
 		restored.Restored = true

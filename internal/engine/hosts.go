@@ -32,6 +32,7 @@ func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
 	for _, t := range s.targets {
 		facts = append(facts, t.facts)
 	}
+	faults = errors.Join(faults, e.each(s.targets, func(t *target) error { return e.checkPrecaution(ctx, t) }))
 	faults = errors.Join(faults, sameMachine(s.targets), errors.Join(e.Guard(ctx, s.info, facts)...))
 	if faults := errors.Join(errors.Join(s.faults...), faults); faults != nil {
 		return faults

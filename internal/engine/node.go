@@ -59,7 +59,12 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		back = []string{procedure.Exit}
 	case procedure.Stop, procedure.Precaution:
 		back = []string{procedure.Start, procedure.Exit}
+	case procedure.Patch:
+		if errors.Is(r.Err, procedure.ErrStopped) { // a hook forbade it, so nothing was patched
+			back = []string{procedure.Start, procedure.Exit}
+		}
 	}
+	vetoed := rest[0].Name == procedure.Patch && len(back) > 0
 	t.stopped = errors.Is(r.Err, procedure.ErrStopped)
 	for _, p := range rest[1:] {
 		if len(back) == 0 || p.Name != back[0] {
@@ -78,15 +83,18 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 			e.hold(ctx, t, p.Name)
 		}
 	}
-	switch rest[0].Name {
-	case procedure.Exit:
+	switch {
+	case vetoed && !t.held:
+		e.clear(ctx, t)
+	case vetoed:
+	case rest[0].Name == procedure.Exit:
 		if t.book.Octopus().Released {
 			if err := e.step(t, topology, procedure.Exit).CloseAgain(ctx); err != nil {
 				e.warn(t.name, "it was opened, is not healthy, and could not be taken out of service again: %v", err)
 			}
 		}
 		e.hold(ctx, t, rest[0].Name)
-	case procedure.Patch, procedure.Start:
+	case rest[0].Name == procedure.Patch, rest[0].Name == procedure.Start:
 		e.hold(ctx, t, rest[0].Name)
 	default:
 		if !t.held {

@@ -13,9 +13,12 @@ func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *
 	began := e.Clock.Now()
 	e.event(procedure.Event{Type: procedure.PhaseStarted, Node: step.Node, Phase: p.Name, Title: p.Title(step.Topology)})
 	limit := p.Limit(e.Rules)
+	if e.Hook != nil {
+		limit += e.Rules.HookTimeout
+	}
 	limited, cancel := e.Clock.WithTimeout(ctx, limit)
 	defer cancel()
-	result := attempt(limited, p, step)
+	result, begun := e.attempt(limited, p, step)
 	if result.Err != nil && limited.Err() != nil && ctx.Err() == nil {
 		result = procedure.Unsure(&procedure.Fault{Kind: procedure.ErrTimeout, Subject: step.Node,
 			Problem: fmt.Sprintf("the phase took longer than its limit of %s", limit), Cause: result.Err})
@@ -27,6 +30,9 @@ func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *
 		result.Reason = reason(step.Node, result.Err)
 	}
 	e.ended(p, t, step, result, began.Unix())
+	if begun {
+		e.tellHook(ctx, step, result)
+	}
 	return result
 }
 
@@ -63,29 +69,33 @@ func (e *Engine) skip(p procedure.Phase, t *target, step *procedure.Step, reason
 	e.ended(p, t, step, procedure.Skip(reason), e.Clock.Now().Unix())
 }
 
-// attempt asks whether there is anything to do, does it and asks whether it holds.
-func attempt(ctx context.Context, p procedure.Phase, s *procedure.Step) procedure.Result {
+// attempt asks whether there is anything to do and whether the hook lets it begin, does it and asks whether it
+// holds; begun says that it came to doing it.
+func (e *Engine) attempt(ctx context.Context, p procedure.Phase, s *procedure.Step) (r procedure.Result, begun bool) {
 	if p.Done != nil {
 		reason, err := p.Done(ctx, s)
 		if err != nil {
-			return classify(err)
+			return classify(err), false
 		}
 		if reason != "" {
-			return procedure.Skip(reason)
+			return procedure.Skip(reason), false
 		}
+	}
+	if err := e.mayBegin(ctx, s); err != nil {
+		return classify(err), false
 	}
 	if s.Book != nil {
 		s.Book.Began(p.Name)
 	}
 	if err := p.Do(ctx, s); err != nil {
-		return classify(err)
+		return classify(err), true
 	}
 	if p.Verify != nil {
 		if err := p.Verify(ctx, s); err != nil {
-			return classify(err)
+			return classify(err), true
 		}
 	}
-	return procedure.Result{Kind: procedure.Done}
+	return procedure.Result{Kind: procedure.Done}, true
 }
 
 // classify: what the world did not answer, or not to us, is unknown; everything else is known to have failed. A

@@ -58,7 +58,7 @@ func (e *Engine) planNode(s *survey, t *target) procedure.PlanNode {
 func (e *Engine) limits() map[string]string {
 	r := e.Rules
 	from, to := r.Window(e.Clock.Now())
-	return map[string]string{
+	list := map[string]string{
 		"OCTOPATCH_DRAIN_TIMEOUT":    brief(r.DrainTimeout) + ", then " + r.OnDrainTimeout,
 		"OCTOPATCH_REBOOT_TIMEOUT":   brief(r.RebootTimeout),
 		"OCTOPATCH_STALL_TIMEOUT":    brief(r.StallTimeout),
@@ -68,6 +68,14 @@ func (e *Engine) limits() map[string]string {
 		"OCTOPATCH_SOAK":             brief(r.Soak),
 		"OCTOPATCH_WINDOW":           brief(to.Sub(from)),
 	}
+	if e.Provider != nil {
+		list["OCTOPATCH_PRECAUTION_TIMEOUT"] = brief(r.PrecautionTimeout)
+		list["OCTOPATCH_PRECAUTION_KEEP"] = "removed once the node is healthy and soaked"
+		if r.PrecautionKeep > 0 {
+			list["OCTOPATCH_PRECAUTION_KEEP"] = brief(r.PrecautionKeep) + " after it is taken"
+		}
+	}
+	return list
 }
 
 // brief writes a duration as it would be set: 1h30m, not 1h30m0s.

@@ -23,6 +23,9 @@ func (e *Engine) stage(ctx context.Context, targets []*target, mode string) {
 }
 
 func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Result {
+	if e.Patcher != nil {
+		return procedure.Skip("OCTOPATCH_PATCH_COMMAND patches instead of Windows Update")
+	}
 	order := procedure.WorkOrder{Job: fmt.Sprintf("%s-%s-%s", e.Run, mode, t.name), Mode: mode, Filter: e.Rules.Filter, Keep: t.facts.Journal != nil, Stall: e.Rules.StallTimeout}
 	result, err := t.host.Work(ctx, procedure.Change{}, order, func(p procedure.WorkProgress) {
 		e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: stageName, Message: strings.TrimSpace(p.Stage + " " + p.Title), Percent: p.Percent})
@@ -50,7 +53,7 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 // untouched says why a run would not touch the node; "" means it would.
 func (e *Engine) untouched(t *target) string {
 	switch {
-	case t.facts.Journal != nil, e.Rules.Reboot == procedure.RebootAlways, len(t.facts.Pending) > 0, len(t.staged.Taken()) > 0:
+	case t.facts.Journal != nil, e.Patcher != nil, e.Rules.Reboot == procedure.RebootAlways, len(t.facts.Pending) > 0, len(t.staged.Taken()) > 0:
 		return ""
 	}
 	return "nothing to install"

@@ -35,6 +35,9 @@ func (b *Book) Began(phase string) {
 	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix()}
 }
 
+// Precaution is what this run takes of the machine; it travels with the next Change.
+func (b *Book) Precaution(t *TakenPrecaution) { b.journal.Precaution = t }
+
 // Ended records how a phase ended; it travels with the next Change.
 func (b *Book) Ended(phase string, r PhaseRecord) { b.journal.Phases[phase] = r }
 
@@ -42,10 +45,14 @@ func (b *Book) Ended(phase string, r PhaseRecord) { b.journal.Phases[phase] = r 
 func (b *Book) Next(phase, what string) Change {
 	b.journal.Counter++
 	b.journal.Intent = &Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
-	octopus := b.journal.Octopus
+	octopus, precaution := b.journal.Octopus, b.journal.Precaution
+	if precaution != nil {
+		snapshot := *precaution
+		precaution = &snapshot
+	}
 	return Change{
 		Run: b.journal.Run, Counter: b.journal.Counter, Node: b.journal.Node, Owner: b.journal.Owner, Topology: b.journal.Topology,
-		At: b.clock.Now().Unix(), Intent: b.journal.Intent, Phases: maps.Clone(b.journal.Phases), Octopus: &octopus,
+		At: b.clock.Now().Unix(), Intent: b.journal.Intent, Phases: maps.Clone(b.journal.Phases), Octopus: &octopus, Precaution: precaution,
 	}
 }
 

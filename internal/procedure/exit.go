@@ -11,7 +11,7 @@ var exit = Phase{
 	Name:   Exit,
 	Single: "Exit Maintenance Mode",
 	HA:     "Exit drain mode for that node so it will start accepting Octopus Tasks again",
-	Limit:  func(r Rules) time.Duration { return exitLimit + healthLimit + r.Soak },
+	Limit:  func(r Rules) time.Duration { return exitLimit + healthLimit + r.Soak + r.PrecautionTimeout },
 	Done: func(_ context.Context, s *Step) (string, error) {
 		prior := s.Book.Octopus()
 		was := s.Topology == HA && prior.Drained || s.Topology == Single && prior.Maintenance
@@ -28,9 +28,14 @@ var exit = Phase{
 	},
 	Verify: func(ctx context.Context, s *Step) error {
 		if s.Book.Octopus().Drained { // it was drained before us: it answers 418 for ever, and that is as it was
+			s.endPrecaution(ctx)
 			return nil
 		}
-		return s.staysHealthy(ctx)
+		if err := s.staysHealthy(ctx); err != nil {
+			return err
+		}
+		s.endPrecaution(ctx)
+		return nil
 	},
 }
 

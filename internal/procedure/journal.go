@@ -15,7 +15,9 @@ type Journal struct {
 	Intent   *Intent                `json:"intent,omitempty"` // the last change that was begun
 	Phases   map[string]PhaseRecord `json:"phases,omitempty"` // by phase name
 	Octopus  OctopusPrior           `json:"octopus"`
-	Host     *HostPrior             `json:"host,omitempty"` // written by the host when it first changes something
+	// Precaution is what was taken of the machine, from the moment on at which it was about to be.
+	Precaution *TakenPrecaution `json:"precaution,omitempty"`
+	Host       *HostPrior       `json:"host,omitempty"` // written by the host when it first changes something
 }
 
 // Intent is a change that is about to be made.
@@ -71,6 +73,26 @@ type Change struct {
 	Intent   *Intent                `json:"intent,omitempty"`
 	Phases   map[string]PhaseRecord `json:"phases,omitempty"`
 	Octopus  *OctopusPrior          `json:"octopus,omitempty"`
+	// Precaution replaces the field of the same name.
+	Precaution *TakenPrecaution `json:"precaution,omitempty"`
+}
+
+// What has become of a precaution.
+const (
+	PrecautionTaking  = "taking"  // asked for, and not yet seen
+	PrecautionTaken   = "taken"   // found again after it was taken
+	PrecautionKept    = "kept"    // left on purpose until it expires
+	PrecautionRemoved = "removed" // not there any more
+	PrecautionLeft    = "left"    // could not be removed
+)
+
+// TakenPrecaution is the recovery point that this run takes of a node's machine.
+type TakenPrecaution struct {
+	Provider string `json:"provider"` // value of OCTOPATCH_PRECAUTION
+	Name     string `json:"name"`
+	Taken    int64  `json:"taken"`             // Unix seconds
+	Expires  int64  `json:"expires,omitempty"` // Unix seconds; 0: removed by the run
+	State    string `json:"state"`
 }
 
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where

@@ -76,6 +76,9 @@ func (r *rounds) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.Patcher != nil {
+		return r.byCommand(ctx)
+	}
 	for round := 1; round <= r.Rules.MaxRounds; round++ {
 		more, err := r.round(ctx, round)
 		if err != nil {

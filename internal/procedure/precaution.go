@@ -2,19 +2,241 @@ package procedure
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"regexp"
 	"time"
 )
 
 // PrecautionNone is the choice to take none; it has to be said.
 const PrecautionNone = "none"
 
+// Machine is the machine of a node, as a provider of precautions needs to know it.
+type Machine struct {
+	Node     string // Octopus' node name
+	Host     string // the host in OCTOPATCH_NODES
+	Computer string // its NetBIOS name; empty where it could not be read
+}
+
+// Point is one recovery point of one machine.
+type Point struct {
+	Machine
+	Run     string
+	Name    string    // octopatch-<run>-<node>
+	Taken   time.Time // when it was asked for
+	Expires time.Time // zero: the run removes it; otherwise it is kept until then, and removed by whoever looks after it
+}
+
+// Description is what the provider writes beside the name, for people who find it. Leftover reads it back.
+func (p Point) Description() string {
+	text := fmt.Sprintf("octopatch: node %s before it was patched, run %s, taken %s", p.Node, p.Run, p.Taken.UTC().Format(time.RFC3339))
+	if !p.Expires.IsZero() {
+		text += ", expires " + p.Expires.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// Leftover is a recovery point of an earlier run that is still there.
+type Leftover struct {
+	Name    string
+	Expires time.Time // zero: it was to be removed by its run
+}
+
+var expiry = regexp.MustCompile(`, expires (\S+)`)
+
+// LeftoverOf reads what stands in a recovery point's description.
+func LeftoverOf(name, description string) Leftover {
+	l := Leftover{Name: name}
+	if m := expiry.FindStringSubmatch(description); m != nil {
+		l.Expires, _ = time.Parse(time.RFC3339, m[1]) // unreadable is as good as none: it is reported
+	}
+	return l
+}
+
+// What a revert rewinds.
+const (
+	RewindsDisks   = "every local disk" // the journal on the host too
+	RewindsNothing = "nothing by itself"
+)
+
+// Provider takes precautions of one kind. A lost reply is an error of Transient kind: Find tells the truth.
+type Provider interface {
+	// Check proves that the precaution can be taken of the machine, and lists what earlier runs left behind
+	// there. It changes nothing.
+	Check(ctx context.Context, m Machine) ([]Leftover, error)
+	// Take takes it and returns once it is complete. Taking what is there already is no error.
+	Take(ctx context.Context, p Point, progress func(string)) error
+	// Find reports whether it is there, complete and usable.
+	Find(ctx context.Context, p Point) (bool, error)
+	// Revert puts the machine back to the point and sees to it that it is powered on.
+	Revert(ctx context.Context, p Point, progress func(string)) error
+	// Remove removes it. Removing what is not there is no error.
+	Remove(ctx context.Context, p Point) error
+	// Rewinds is one of the constants above.
+	Rewinds() string
+}
+
 var precaution = Phase{
 	Name:   Precaution,
 	Single: "You should take whatever precautions you deem necessary in order to recover the system in case of failure.",
 	HA:     "You should take whatever precautions you deem necessary in order to recover the system in case of failure.",
-	Limit:  func(Rules) time.Duration { return time.Minute },
-	Done: func(context.Context, *Step) (string, error) {
-		return "none was asked for (OCTOPATCH_PRECAUTION=none): if patching breaks the system, only your own backup brings it back", nil
+	Limit:  func(r Rules) time.Duration { return r.PrecautionTimeout + precautionMargin },
+	Done: func(_ context.Context, s *Step) (string, error) {
+		if s.Provider == nil {
+			return "none was asked for (OCTOPATCH_PRECAUTION=none): if patching breaks the system, only your own backup brings it back", nil
+		}
+		return "", nil
 	},
-	Do: func(context.Context, *Step) error { return nil },
+	Do: func(ctx context.Context, s *Step) error { return s.takePrecaution(ctx) },
+	Verify: func(ctx context.Context, s *Step) error {
+		found, err := s.Provider.Find(ctx, s.point())
+		if err == nil && !found {
+			err = &Fault{Subject: s.Node, Problem: "the precaution " + s.point().Name + " was taken and is not there", Remedy: "look at the provider's own log"}
+		}
+		return err
+	},
 }
+
+// precautionMargin is for asking whether it is there, besides the time for taking it.
+const precautionMargin = 20 * time.Minute
+
+// notInNames is what not every provider takes in a name.
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// PointName is how a run's recovery point of a node is called, and found again by anybody.
+func PointName(run, node string) string {
+	return "octopatch-" + run + "-" + notInNames.ReplaceAllString(node, "_")
+}
+
+// point is this run's recovery point of this node.
+func (s *Step) point() Point {
+	p := Point{Machine: s.Machine, Run: s.Book.Journal().Run, Taken: s.Clock.Now()}
+	p.Name = PointName(p.Run, s.Node)
+	if t := s.Book.Journal().Precaution; t != nil {
+		p.Name, p.Taken = t.Name, time.Unix(t.Taken, 0)
+		if t.Expires != 0 {
+			p.Expires = time.Unix(t.Expires, 0)
+		}
+	} else if s.Rules.PrecautionKeep > 0 {
+		p.Expires = p.Taken.Add(s.Rules.PrecautionKeep)
+	}
+	return p
+}
+
+// takePrecaution journals its name first: whoever comes after us finds it by that.
+func (s *Step) takePrecaution(ctx context.Context) error {
+	if taken := s.Book.Journal().Precaution; taken != nil && taken.State == PrecautionTaken {
+		s.Report.Precaution = taken // patching may have begun since: one taken now could hold a half patched system
+		return nil
+	}
+	p := s.point()
+	taken := &TakenPrecaution{Provider: s.Rules.Precaution, Name: p.Name, Taken: p.Taken.Unix(), State: PrecautionTaking}
+	if !p.Expires.IsZero() {
+		taken.Expires = p.Expires.Unix()
+	}
+	s.Book.Precaution(taken)
+	s.Report.Precaution = taken
+	if err := s.intend(ctx, fmt.Sprintf("take the precaution %s (%s)", p.Name, s.Rules.Precaution)); err != nil {
+		return err
+	}
+	progress := func(text string) { s.progress("%s", text) }
+	err := s.settle(ctx, "take the precaution "+p.Name,
+		func(ctx context.Context) error {
+			limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
+			defer cancel()
+			return s.Provider.Take(limited, p, progress)
+		},
+		func(ctx context.Context) (bool, error) { return s.Provider.Find(ctx, p) })
+	if err != nil {
+		s.halfTaken(ctx, p)
+		return err
+	}
+	taken.State = PrecautionTaken
+	s.progress("the precaution %s is taken and was found again", p.Name)
+	return nil
+}
+
+// halfTaken removes what a failed attempt may have left: the node is opened again, and nobody would look for it.
+func (s *Step) halfTaken(ctx context.Context, p Point) {
+	taken := s.Book.Journal().Precaution
+	found, err := s.Provider.Find(ctx, p)
+	if err == nil && !found {
+		taken.State = PrecautionRemoved
+		return
+	}
+	if err == nil {
+		err = s.Provider.Remove(ctx, p)
+	}
+	if err != nil {
+		s.leftPrecaution(taken, err)
+		return
+	}
+	taken.State = PrecautionRemoved
+}
+
+func (s *Step) leftPrecaution(taken *TakenPrecaution, err error) {
+	taken.State = PrecautionLeft
+	s.warn("the precaution %s may be left (%v): look for it, and remove it by hand", taken.Name, err)
+}
+
+// endPrecaution removes the recovery point once the node is healthy and soaked, or leaves it to expire as asked.
+// That it cannot be removed is no reason to take a healthy node out of service again.
+func (s *Step) endPrecaution(ctx context.Context) {
+	taken := s.Book.Journal().Precaution
+	if taken == nil || taken.State == PrecautionRemoved {
+		return
+	}
+	s.Report.Precaution = taken
+	p := s.point()
+	switch {
+	case s.Provider == nil || taken.Provider != s.Rules.Precaution:
+		s.leftPrecaution(taken, fmt.Errorf("it was taken with OCTOPATCH_PRECAUTION=%s, which is %s now", taken.Provider, s.Rules.Precaution))
+		return
+	case !p.Expires.IsZero():
+		taken.State = PrecautionKept
+		s.progress("the precaution %s is kept until %s, as asked; nobody removes it by itself", p.Name, p.Expires.UTC().Format("2006-01-02 15:04 MST"))
+		return
+	}
+	err := s.settle(ctx, "remove the precaution "+p.Name,
+		func(ctx context.Context) error { return s.Provider.Remove(ctx, p) },
+		func(ctx context.Context) (bool, error) { found, err := s.Provider.Find(ctx, p); return !found, err })
+	if err != nil {
+		s.leftPrecaution(taken, err)
+		return
+	}
+	taken.State = PrecautionRemoved
+	s.progress("the precaution %s is removed: the node is healthy", p.Name)
+}
+
+// Fate says in words what has become of it.
+func (t TakenPrecaution) Fate() string {
+	switch t.State {
+	case PrecautionTaken:
+		return "taken and still there"
+	case PrecautionTaking:
+		return "begun, and it is not known whether it is there"
+	case PrecautionKept:
+		return "kept until " + time.Unix(t.Expires, 0).UTC().Format("2006-01-02 15:04 MST")
+	case PrecautionLeft:
+		return "could not be removed: remove it by hand"
+	}
+	return t.State
+}
+
+// WarnOfLeftovers words what earlier runs left behind; a recovery point that nobody removes grows until the
+// storage is full.
+func WarnOfLeftovers(list []Leftover, now time.Time) []string {
+	var words []string
+	for _, l := range list {
+		switch {
+		case l.Expires.IsZero():
+			words = append(words, fmt.Sprintf("the precaution %s of an earlier run is still there: remove it once nobody needs it, because it grows", l.Name))
+		case l.Expires.Before(now):
+			words = append(words, fmt.Sprintf("the precaution %s of an earlier run expired at %s and is still there: remove it", l.Name, l.Expires.UTC().Format("2006-01-02 15:04 MST")))
+		}
+	}
+	return words
+}
+
+// ErrByHand: the provider cannot do it from here; the fault says how it is done.
+var ErrByHand = errors.New("only by hand")

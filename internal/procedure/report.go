@@ -4,20 +4,21 @@ import "time"
 
 // NodeReport is what became of one node.
 type NodeReport struct {
-	Node          string          `json:"node"`
-	Host          string          `json:"host"`
-	Result        Kind            `json:"result"`
-	Reason        string          `json:"reason,omitempty"`
-	Before        Windows         `json:"before"`
-	After         Windows         `json:"after"`
-	Installed     []UpdateOutcome `json:"installed"`
-	Failed        []UpdateOutcome `json:"failed"`
-	Skipped       []Update        `json:"skipped"` // offered and not taken, with the reason
-	Reboots       int             `json:"reboots"`
-	RebootPending bool            `json:"reboot_pending"`
-	Phases        []PhaseReport   `json:"phases"`
-	Timeline      Timeline        `json:"timeline"`
-	Next          string          `json:"next,omitempty"` // the command that goes on from here
+	Node          string           `json:"node"`
+	Host          string           `json:"host"`
+	Result        Kind             `json:"result"`
+	Reason        string           `json:"reason,omitempty"`
+	Before        Windows          `json:"before"`
+	After         Windows          `json:"after"`
+	Installed     []UpdateOutcome  `json:"installed"`
+	Failed        []UpdateOutcome  `json:"failed"`
+	Skipped       []Update         `json:"skipped"` // offered and not taken, with the reason
+	Reboots       int              `json:"reboots"`
+	RebootPending bool             `json:"reboot_pending"`
+	Precaution    *TakenPrecaution `json:"precaution,omitempty"`
+	Phases        []PhaseReport    `json:"phases"`
+	Timeline      Timeline         `json:"timeline"`
+	Next          string           `json:"next,omitempty"` // the command that goes on from here
 }
 
 // PhaseReport is how one phase ended.

@@ -41,7 +41,11 @@ type Rules struct {
 	RebootTimeout time.Duration
 	StallTimeout  time.Duration
 
-	Precaution     string
+	Precaution        string        // a provider's name, or none
+	PrecautionKeep    time.Duration // how long it is kept after the run; 0: removed after the soak
+	PrecautionTimeout time.Duration // for taking, and for reverting
+	HookTimeout       time.Duration // for each hook of a phase
+
 	Soak           time.Duration
 	WindowStart    time.Time // zero: the run's start
 	WindowLength   time.Duration

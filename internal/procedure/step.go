@@ -23,6 +23,9 @@ type Step struct {
 	Node     string   // Octopus' node name
 	Instance Instance // what runs on the host
 	Services []string // every Octopus Server service that stops for this node
+	Machine  Machine  // for the provider
+	Provider Provider // takes the precaution; nil where none is taken
+	Patcher  Patcher  // patches instead of Windows Update; nil where Windows Update does
 	Book     *Book    // the node's journal
 	Report   *NodeReport
 	Notice   *Notice // filled by schedule

@@ -69,6 +69,13 @@ func (o *Octopus) message(name string, pairs ...string) {
 	_, _ = io.WriteString(o.w, b.String())
 }
 
+// Refused tells Octopus why the step fails where there was no run that could end with an event.
+func Refused(kind string, w io.Writer, err error) {
+	if kind == logOctopus {
+		NewOctopus(w).message("resultMessage", "message", plain(err.Error()))
+	}
+}
+
 // ascii replaces what a step's output would spoil: on Windows Octopus reads it in the OEM code page.
 func ascii(text string) string {
 	return strings.Map(func(r rune) rune {

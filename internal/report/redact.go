@@ -21,6 +21,7 @@ type Redact struct {
 	forms    []string
 	replacer *strings.Replacer
 	rest     string
+	ascii    bool
 }
 
 // NewRedact writes to w.
@@ -95,8 +96,19 @@ func (r *Redact) put(text string) error {
 	if text == "" {
 		return nil
 	}
-	_, err := io.WriteString(r.w, r.replacer.Replace(text))
+	text = r.replacer.Replace(text)
+	if r.ascii {
+		text = ascii(text)
+	}
+	_, err := io.WriteString(r.w, text)
 	return err
+}
+
+// ASCII replaces every other character from here on: Octopus reads a step on Windows in the OEM code page.
+func (r *Redact) ASCII() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ascii = true
 }
 
 // Sink cleans the words of events before they reach next, where they may be encoded.

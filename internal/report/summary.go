@@ -36,6 +36,15 @@ func (r Report) Markdown() string {
 		}
 		fmt.Fprintf(&b, "- %s\n", escape(w))
 	}
+	for i, n := range r.Nodes {
+		if n.Precaution == nil {
+			continue
+		}
+		if i == 0 {
+			b.WriteString("\n## Precautions\n\n")
+		}
+		fmt.Fprintf(&b, "- Precaution of %s: %s, %s\n", escape(n.Node), escape(n.Precaution.Name), n.Precaution.Fate())
+	}
 	fmt.Fprintf(&b, "\nPrecaution: %s. octopatch %s, Octopus Server %s.\n", or(r.Precaution, "none"), or(r.Program, "unknown"), or(r.Octopus, "of unknown version"))
 	return b.String()
 }
@@ -128,6 +137,11 @@ func (r Report) Summary(w io.Writer) {
 	}
 	if r.Downtime.Probes > 0 {
 		fmt.Fprintf(w, "User-visible downtime: %s\n", r.downtime())
+	}
+	for _, n := range r.Nodes {
+		if n.Precaution != nil && n.Precaution.State != procedure.PrecautionRemoved {
+			fmt.Fprintf(w, "Precaution of %s: %s, %s\n", plain(n.Node), plain(n.Precaution.Name), n.Precaution.Fate())
+		}
 	}
 	r.trouble(w)
 	if r.Next != "" {

@@ -27,6 +27,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 	s.checkUpdates(add)
 	s.checkWinRM(add)
 	s.checkRun(add)
+	s.checkPrecaution(vars, add)
 	s.checkNeed(vars, need, add)
 	if vars["OCTOPATCH_REHEARSAL_CLOCK"] != "" && s.RehearsalClock != (clock.Clock{}) {
 		if far := s.notLoopback(); far != "" {
@@ -39,7 +40,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 // later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
 // they are not mistyped.
 var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"vsphere", "hyperv", "image", "restore-point", "command"},
+	"OCTOPATCH_PRECAUTION": {"vsphere", "hyperv", "image", "restore-point"},
 	"OCTOPATCH_WINRM_AUTH": {"kerberos"},
 }
 

@@ -60,8 +60,11 @@ func collect(environ []string) (map[string]string, []error) {
 // find returns the row of a variable, and whether the name is that of its file.
 func find(rows []Row, name string) (row *Row, file bool) {
 	for i, r := range rows {
-		if r.Variable == name || r.Secret && r.Variable+fileSuffix == name {
-			return &rows[i], r.Variable != name
+		if slices.Contains(r.names(), name) {
+			return &rows[i], false
+		}
+		if r.Secret && r.Variable+fileSuffix == name {
+			return &rows[i], true
 		}
 	}
 	return nil, false
@@ -122,7 +125,10 @@ func readSecret(name string) (string, error) {
 func inOrder(faults []error) []error {
 	place := map[string]int{}
 	for i, r := range Table() {
-		place[r.Variable], place[r.Variable+fileSuffix] = i+1, i+1
+		place[r.Variable+fileSuffix] = i + 1
+		for _, name := range r.names() {
+			place[name] = i + 1
+		}
 	}
 	slices.SortStableFunc(faults, func(a, b error) int {
 		return cmp.Or(cmp.Compare(place[subject(a)], place[subject(b)]), cmp.Compare(a.Error(), b.Error()))
@@ -135,7 +141,7 @@ func nearest(name string, rows []Row) string {
 	name = strings.ToUpper(name)
 	best, fewest := "", 1<<30
 	for _, r := range rows {
-		known := []string{r.Variable}
+		known := r.names()
 		if r.Secret {
 			known = append(known, r.Variable+fileSuffix)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/octopatch/octopatch/internal/clock"
@@ -23,6 +24,7 @@ func Load(environ []string, need Need) (Settings, error) {
 		reflect.TypeFor[map[string]string](): func(v string) (any, error) { return pairs(v) },
 		reflect.TypeFor[[]string]():          func(v string) (any, error) { return list(v) },
 	}})
+	s.HookBefore, s.HookAfter = family(vars, "OCTOPATCH_HOOK_BEFORE_"), family(vars, "OCTOPATCH_HOOK_AFTER_")
 	misread := translate(err, vars)
 	faults = append(faults, misread...)
 	for _, f := range s.check(vars, need) {
@@ -31,6 +33,22 @@ func Load(environ []string, need Need) (Settings, error) {
 		}
 	}
 	return s, errors.Join(inOrder(faults)...)
+}
+
+// family collects the variables whose names begin alike, by what they end with.
+func family(vars map[string]string, prefix string) map[string]string {
+	var found map[string]string
+	for name, value := range vars {
+		phase, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		if found == nil {
+			found = map[string]string{}
+		}
+		found[strings.ToLower(phase)] = value
+	}
+	return found
 }
 
 func subject(err error) string {

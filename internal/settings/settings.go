@@ -50,7 +50,20 @@ type Settings struct {
 	RebootTimeout time.Duration `env:"OCTOPATCH_REBOOT_TIMEOUT" envDefault:"90m" min:"1m" max:"24h" group:"Updates" help:"How long a host may take to be back and quiet."`
 	StallTimeout  time.Duration `env:"OCTOPATCH_STALL_TIMEOUT" envDefault:"30m" min:"1m" max:"24h" group:"Updates" help:"No sign of progress for that long means stuck."`
 
-	Precaution string `env:"OCTOPATCH_PRECAUTION" oneof:"none" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
+	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
+
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
+	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
+	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`
+	PrecautionVerify  string        `env:"OCTOPATCH_PRECAUTION_VERIFY" group:"Precaution" help:"command: exit code 0 when what was taken is there and usable, 1 when it is not there; anything else means that it cannot be told."`
+	PrecautionRevert  string        `env:"OCTOPATCH_PRECAUTION_REVERT" group:"Precaution" help:"command: puts the machine back, and powers it on."`
+	PrecautionRemove  string        `env:"OCTOPATCH_PRECAUTION_REMOVE" group:"Precaution" help:"command: removes it; exit code 0 also when it is not there."`
+
+	HookBefore  map[string]string `env:"OCTOPATCH_HOOK_BEFORE_" family:"phases" group:"Hooks" help:"A command line for the runner's shell, before that phase (OCTOPATCH_HOOK_BEFORE_STOP); the node stands in its environment. Any exit code but 0 forbids the phase."`
+	HookAfter   map[string]string `env:"OCTOPATCH_HOOK_AFTER_" family:"phases" group:"Hooks" help:"The same, after that phase, also when it failed. Its exit code changes nothing."`
+	HookTimeout time.Duration     `env:"OCTOPATCH_HOOK_TIMEOUT" envDefault:"5m" min:"1s" max:"24h" group:"Hooks" help:"How long a hook may take before it is ended and counts as failed."`
 
 	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/secret"
 )
 
@@ -21,6 +22,19 @@ type Row struct {
 	Valid    string `json:"valid,omitempty"` // every valid word, or the least and the greatest value
 	Secret   bool   `json:"secret"`          // also readable from the file that VARIABLE_FILE names
 	Meaning  string `json:"meaning"`
+	// Names lists the variables where one row stands for a family of them, one for each phase.
+	Names []string `json:"names,omitempty"`
+}
+
+// anyPhase stands for a phase's name in the variable of a family's row.
+const anyPhase = "PHASE"
+
+// names lists the variables of a row.
+func (r Row) names() []string {
+	if len(r.Names) > 0 {
+		return r.Names
+	}
+	return []string{r.Variable}
 }
 
 // Table lists every setting, in the order of the struct.
@@ -34,8 +48,16 @@ func Table() []Row {
 		if low := field.Tag.Get("min"); low != "" {
 			valid = low + " to " + field.Tag.Get("max")
 		}
+		name := field.Tag.Get("env")
+		var names []string
+		if field.Tag.Get("family") != "" {
+			for _, p := range procedure.Phases() {
+				names = append(names, name+strings.ToUpper(p.Name))
+			}
+			name += anyPhase
+		}
 		rows = append(rows, Row{
-			Group: field.Tag.Get("group"), Variable: field.Tag.Get("env"), Default: field.Tag.Get("envDefault"), Valid: valid,
+			Group: field.Tag.Get("group"), Variable: name, Names: names, Default: field.Tag.Get("envDefault"), Valid: valid,
 			Secret: field.Type == reflect.TypeFor[secret.Secret](), Meaning: field.Tag.Get("help"),
 		})
 	}
@@ -108,6 +130,12 @@ func (s Settings) Effective() map[string]string {
 	for field := range reflect.TypeFor[Settings]().Fields() {
 		_, fallback := field.Tag.Lookup("envDefault")
 		value := reflect.ValueOf(s).FieldByIndex(field.Index)
+		if family, ok := value.Interface().(map[string]string); ok && field.Tag.Get("family") != "" {
+			for phase, line := range family {
+				m[field.Tag.Get("env")+strings.ToUpper(phase)] = line
+			}
+			continue
+		}
 		if field.Tag.Get("help") != "" && (fallback || !value.IsZero()) {
 			m[field.Tag.Get("env")] = written(value.Interface())
 		}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/octopatch/octopatch/internal/engine"
+	"github.com/octopatch/octopatch/internal/operator"
+	"github.com/octopatch/octopatch/internal/precaution"
+	"github.com/octopatch/octopatch/internal/procedure"
+	"github.com/octopatch/octopatch/internal/settings"
+)
+
+// commandRunner runs the operator's own commands: with our environment, but without our secrets; what they print is
+// cleaned of those and of what sounds like secrets of theirs.
+func (s *session) commandRunner() operator.Runner {
+	hidden := operator.Secrets(s.environ)
+	s.out.Hide(hidden...)
+	s.errs.Hide(hidden...)
+	return operator.Runner{Environ: operator.Inherit(s.environ, settings.Holds), Mask: s.out.Clean}
+}
+
+// hook is the engine's way to the hooks; nil where there are none.
+func (s *session) hook(runner operator.Runner) func(context.Context, engine.Moment) error {
+	o := s.settings
+	if len(o.HookBefore)+len(o.HookAfter) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, m engine.Moment) error {
+		line, setting := o.HookBefore[m.Phase], "OCTOPATCH_HOOK_BEFORE_"
+		if m.When == engine.After {
+			line, setting = o.HookAfter[m.Phase], "OCTOPATCH_HOOK_AFTER_"
+		}
+		if line == "" {
+			return nil
+		}
+		facts := operator.Facts(m.Machine, m.Run)
+		facts["OCTOPATCH_PHASE"], facts["OCTOPATCH_TOPOLOGY"] = m.Phase, string(m.Topology)
+		if m.When == engine.After {
+			facts["OCTOPATCH_RESULT"], facts["OCTOPATCH_REASON"] = string(m.Result.Kind), strings.ReplaceAll(s.out.Clean(m.Result.Reason), "\x00", "")
+		}
+		return runner.Run(ctx, operator.Command{Setting: setting + strings.ToUpper(m.Phase), Line: line, Facts: facts, Limit: o.HookTimeout, Say: m.Say})
+	}
+}
+
+// patcher is nil where Windows Update patches.
+func (s *session) patcher(runner operator.Runner) procedure.Patcher {
+	if s.settings.PatchCommand == "" {
+		return nil
+	}
+	return operator.Patcher{Runner: runner, Line: s.settings.PatchCommand, Limit: s.settings.PatchCommandTimeout}
+}
+
+// provider is the precaution that OCTOPATCH_PRECAUTION names; nil for none.
+func (s *session) provider(runner operator.Runner) (procedure.Provider, error) {
+	o := s.settings
+	if o.Precaution == "command" {
+		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
+		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"context"
+	"strings"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// machine is the target as a provider of precautions needs to know it.
+func (t *target) machine() procedure.Machine {
+	return procedure.Machine{Node: t.name, Host: t.hostName, Computer: t.facts.Computer}
+}
+
+// checkPrecaution proves before the first change that the precaution can be taken of the node's machine, and
+// warns of what earlier runs left there.
+func (e *Engine) checkPrecaution(ctx context.Context, t *target) error {
+	if e.Provider == nil {
+		return nil
+	}
+	left, err := e.Provider.Check(ctx, t.machine())
+	if err != nil {
+		return named{t.name, err}
+	}
+	own := ""
+	if t.facts.Journal != nil {
+		own = procedure.PointName(t.facts.Journal.Run, t.name)
+	}
+	var others []procedure.Leftover
+	for _, l := range left {
+		if !strings.EqualFold(l.Name, own) {
+			others = append(others, l)
+		}
+	}
+	for _, words := range procedure.WarnOfLeftovers(others, e.Clock.Now()) {
+		e.warn(t.name, "%s", words)
+	}
+	return nil
+}

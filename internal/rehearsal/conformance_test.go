@@ -17,7 +17,6 @@ import (
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
-	"github.com/octopatch/octopatch/internal/rehearsal/machine"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
 	"github.com/octopatch/octopatch/internal/rehearsal/wsman"
 	"github.com/octopatch/octopatch/internal/winhost/scripts"
@@ -25,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "renew the record of the scripts' texts, once PowerShell and the twins agree")
 
-const recordFile = "machine/twins.json"
+const recordFile = "windows/twins.json"
 
 // TestTwinsStandForTheScripts needs no PowerShell: a script whose text was changed since PowerShell and its twin
 // were last seen to agree is named.
@@ -34,7 +33,7 @@ func TestTwinsStandForTheScripts(t *testing.T) {
 	if *update {
 		t.Skip("the record is being renewed")
 	}
-	recorded := machine.Recorded()
+	recorded := windows.Recorded()
 	for _, name := range scripts.Names() {
 		if recorded[name] != scripts.SHA256(name) {
 			t.Errorf("%s.ps1 has a text that the twins' record does not know: run go test ./internal/rehearsal -run Conformance -update with PowerShell on PATH", name)
@@ -119,7 +118,7 @@ func TestPowerShellConformance(t *testing.T) {
 		for _, name := range scripts.Names() {
 			proved[name] = scripts.SHA256(name)
 		}
-		machine.Trust(proved)
+		windows.Trust(proved)
 	}
 	seen := map[string]bool{"worker": true} // runs as the task that work starts
 	t.Run("scenarios", func(t *testing.T) {
@@ -139,7 +138,7 @@ func TestPowerShellConformance(t *testing.T) {
 		}
 	}
 	if *update && !t.Failed() {
-		text, err := json.MarshalIndent(machine.Recorded(), "", "  ")
+		text, err := json.MarshalIndent(windows.Recorded(), "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,43 +169,32 @@ func conform(t *testing.T, name string, calls []call) {
 	drain, service := func(string, bool) {}, func(bool, bool) {}
 	up, down := func() error { return nil }, func() {}
 	clk := clock.New(time.Now(), 60)
-	w, err := windows.New(windows.Options{Clock: clk, Name: "OCTO-01", Dir: t.TempDir(), Faults: set(), PowerShell: true, Configuration: configuration, Drain: drain, OnService: service, Down: down, Up: up})
-	if err != nil {
-		t.Fatal(err)
+	start := func(powershell bool) *windows.Machine {
+		m, err := windows.New(windows.Options{Clock: clk, Name: "OCTO-01", Dir: t.TempDir(), Faults: set(), PowerShell: powershell, Configuration: configuration, Drain: drain, OnService: service, Down: down, Up: up})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		return m
 	}
-	defer w.Close() //nolint:errcheck // a test
-	m, err := machine.New(machine.Options{Clock: clk, Name: "OCTO-01", Dir: t.TempDir(), Faults: set(), Configuration: configuration, Drain: drain, OnService: service, Down: down, Up: up})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close() //nolint:errcheck // a test
+	w, m := start(true), start(false)
 	for i, c := range calls {
 		want, got := ask(t, w, c), ask(t, m, c)
 		if !cmp.Equal(got, want) {
 			t.Errorf("%d. %s: the twin answers otherwise than PowerShell (+twin, -PowerShell):\n%s", i+1, c.script, cmp.Diff(want, got))
 		}
-		if want, got := afterwards(real{w}.State()), afterwards(m.State()); !cmp.Equal(got, want) {
+		if want, got := afterwards(w.Snapshot()), afterwards(m.Snapshot()); !cmp.Equal(got, want) {
 			t.Errorf("%d. %s: the twin leaves another host than PowerShell (+twin, -PowerShell):\n%s", i+1, c.script, cmp.Diff(want, got))
 		}
 	}
 }
 
 // afterwards leaves out what Windows does by itself.
-func afterwards(s machine.State) machine.State {
+func afterwards(s windows.State) windows.State {
 	for i := range s.Services {
 		if s.Services[i].Start != "Auto" && s.Services[i].Name != "OctopusDeploy" {
 			s.Services[i].State = ""
 		}
-	}
-	var tasks []string
-	for _, task := range s.Tasks {
-		if !strings.HasSuffix(task, `\`) { // a task's folder is a detail of PowerShell's scheduler
-			tasks = append(tasks, strings.TrimPrefix(task, `\`))
-		}
-	}
-	s.Tasks, s.Installed = tasks, nil
-	for i := range s.Watchdogs {
-		s.Watchdogs[i].Name = strings.TrimPrefix(s.Watchdogs[i].Name, `\`)
 	}
 	if len(s.Files) == 0 {
 		s.Files = nil

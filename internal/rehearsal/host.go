@@ -5,27 +5,19 @@ import (
 	"errors"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
-	"github.com/octopatch/octopatch/internal/rehearsal/machine"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
 	"github.com/octopatch/octopatch/internal/rehearsal/wsman"
 )
 
-// computer is a simulated machine: one that real PowerShell runs on, or one whose scripts have twins.
-type computer interface {
-	wsman.Runner
-	State() machine.State
-	Close() error
-}
-
 // host is a simulated machine with its listener.
 type host struct {
 	name        string
-	computer    computer
+	computer    *windows.Machine
 	listener    *wsman.Server
 	fingerprint string
 }
 
-func hostFaults() []fault.Fault { return machine.Faults() }
+func hostFaults() []fault.Fault { return windows.Faults() }
 
 func (w *World) newHost(o Options, name string) (*host, error) {
 	certificate, err := wsman.SelfSigned("127.0.0.1", name+".example.com")
@@ -45,45 +37,21 @@ func (w *World) newHost(o Options, name string) (*host, error) {
 	return h, nil
 }
 
-func (w *World) newComputer(o Options, h *host) (computer, error) {
-	configuration := func(instance string) string { return w.configuration(h.name, instance) }
-	drain := func(_ string, drained bool) { w.cluster.DrainLocal(h.name, drained) }
-	service := func(running, clean bool) {
-		if running {
-			w.cluster.ServiceStarted(h.name)
-		} else {
-			w.cluster.ServiceStopped(h.name, clean)
-		}
-	}
-	down := func() { h.listener.Down() }
-	up := func() error { return h.listener.Up() }
-	if o.PowerShell {
-		m, err := windows.New(windows.Options{
-			Clock: w.Clock, Seed: o.Seed, Name: h.name, Dir: w.hostDir(h.name), Faults: w.faults, Log: w.Log, PowerShell: true,
-			Configuration: configuration, Drain: drain, OnService: service, Down: down, Up: up,
-		})
-		return real{m}, err
-	}
-	return machine.New(machine.Options{
-		Clock: w.Clock, Seed: o.Seed, Name: h.name, Dir: w.hostDir(h.name), Faults: w.faults, Log: w.Log,
-		Configuration: configuration, Drain: drain, OnService: service, Down: down, Up: up,
+func (w *World) newComputer(o Options, h *host) (*windows.Machine, error) {
+	return windows.New(windows.Options{
+		Clock: w.Clock, Seed: o.Seed, Name: h.name, Dir: w.hostDir(h.name), Faults: w.faults, Log: w.Log, PowerShell: o.PowerShell,
+		Configuration: func(instance string) string { return w.configuration(h.name, instance) },
+		Drain:         func(_ string, drained bool) { w.cluster.DrainLocal(h.name, drained) },
+		OnService: func(running, clean bool) {
+			if running {
+				w.cluster.ServiceStarted(h.name)
+			} else {
+				w.cluster.ServiceStopped(h.name, clean)
+			}
+		},
+		Down: func() { h.listener.Down() },
+		Up:   func() error { return h.listener.Up() },
 	})
-}
-
-// real is the machine that real PowerShell runs on.
-type real struct{ *windows.Machine }
-
-// State is its state in the words of the other.
-func (r real) State() machine.State {
-	s := r.Snapshot()
-	state := machine.State{Tasks: s.Tasks, Files: s.Files, UBR: s.UBR, Boots: s.Boots, Installed: s.Installed}
-	for _, v := range s.Services {
-		state.Services = append(state.Services, machine.ServiceState(v))
-	}
-	for _, t := range s.Watchdogs {
-		state.Watchdogs = append(state.Watchdogs, machine.TaskState(t))
-	}
-	return state
 }
 
 func (h *host) close() error {

@@ -5,21 +5,21 @@ import (
 	"slices"
 	"time"
 
-	"github.com/octopatch/octopatch/internal/rehearsal/machine"
 	"github.com/octopatch/octopatch/internal/rehearsal/server"
+	"github.com/octopatch/octopatch/internal/rehearsal/windows"
 )
 
 // State is the whole world at one moment.
 type State struct {
 	Cluster server.Snapshot
-	Hosts   map[string]machine.State
+	Hosts   map[string]windows.State
 }
 
 // State reads the world.
 func (w *World) State() State {
-	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]machine.State{}}
+	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]windows.State{}}
 	for _, h := range w.hosts {
-		s.Hosts[h.name] = h.computer.State()
+		s.Hosts[h.name] = h.computer.Snapshot()
 	}
 	return s
 }
@@ -50,7 +50,7 @@ type Promise struct {
 
 // sameService: the start type is as before, and what starts by itself is in the same state. Windows starts and
 // stops manual services as it likes.
-func sameService(a, b machine.ServiceState) bool {
+func sameService(a, b windows.ServiceState) bool {
 	return a.Name == b.Name && a.Start == b.Start && a.Delayed == b.Delayed && (a.State == b.State || a.Start != "Auto")
 }
 

@@ -79,6 +79,9 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 	if u.downloaded {
 		took = 2 * time.Second
 	}
+	if m.has("install-slow") {
+		took *= 4
+	}
 	m.mu.Unlock()
 	if !eula {
 		return failed(0x80240023), nil // WU_E_EULAS_DECLINED

@@ -166,15 +166,20 @@ func (m *Machine) controllers() any {
 	return list
 }
 
+// processView is a running program.
+type processView struct {
+	Name string  `json:"name"`
+	ID   int     `json:"id"`
+	CPU  float64 `json:"cpu"` // seconds
+}
+
 // installers are the processes that work while Windows installs.
-func (m *Machine) installers() any {
+func (m *Machine) installers() []processView {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := []any{}
+	list := []processView{}
 	if m.agent.installing {
-		list = append(list,
-			map[string]any{"name": "TiWorker", "id": 5120, "cpu": m.agent.processor},
-			map[string]any{"name": "TrustedInstaller", "id": 4980, "cpu": 0.25})
+		list = append(list, processView{"TiWorker", 5120, m.agent.processor}, processView{"TrustedInstaller", 4980, 0.25})
 	}
 	return list
 }
@@ -191,12 +196,16 @@ func (m *Machine) allTasks() any {
 }
 
 func (m *Machine) folderExists(path string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.hasFolder(path) {
+	if !m.isFolder(path) {
 		return com(0x80070002)
 	}
 	return nil
+}
+
+func (m *Machine) isFolder(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hasFolder(path)
 }
 
 // taskView is a registered task; an empty name asks for all of a folder.
@@ -221,24 +230,46 @@ func (m *Machine) oneTask(folder, name string) (any, error) {
 	return list, nil
 }
 
-// views are updates as the agent's objects show them.
-func (m *Machine) views(list []*update) any {
+// updateView is an update as the agent's objects show it.
+type updateView struct {
+	ID         string   `json:"id"`
+	Title      string   `json:"title"`
+	KBs        []string `json:"kbs"`
+	Bytes      int64    `json:"bytes"`
+	Downloaded bool     `json:"downloaded"`
+	EULA       bool     `json:"eula"`
+	Optional   bool     `json:"optional"`
+	Hidden     bool     `json:"hidden"`
+	UserInput  bool     `json:"userInput"`
+	Exclusive  bool     `json:"exclusive"`
+	Type       int      `json:"type"`
+	Class      string   `json:"class"`
+	Product    string   `json:"product"`
+	ProductID  string   `json:"productID"`
+}
+
+// UpdateType of the Windows Update Agent.
+const (
+	typeSoftware = 1
+	typeDriver   = 2
+)
+
+func (m *Machine) views(list []*update) []updateView {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := []any{}
+	all := []updateView{}
 	for _, u := range list {
-		kbs := []string{}
+		v := updateView{
+			ID: u.id, Title: u.title, KBs: []string{}, Bytes: u.bytes, Downloaded: u.downloaded, EULA: u.eula, Optional: u.optional, Hidden: u.hidden,
+			UserInput: u.userInput, Exclusive: u.exclusive, Type: typeSoftware, Class: u.class, Product: u.product, ProductID: u.productID,
+		}
 		if u.kb != "" {
-			kbs = append(kbs, u.kb)
+			v.KBs = append(v.KBs, u.kb)
 		}
-		kind := 1
 		if u.driver {
-			kind = 2
+			v.Type = typeDriver
 		}
-		all = append(all, map[string]any{
-			"id": u.id, "title": u.title, "kbs": kbs, "bytes": u.bytes, "downloaded": u.downloaded, "eula": u.eula,
-			"optional": u.optional, "type": kind, "class": u.class, "product": u.product, "productID": u.productID,
-		})
+		all = append(all, v)
 	}
 	return all
 }

@@ -20,7 +20,7 @@ func Faults() []fault.Fault {
 		{Name: "update-fails", Help: "One update fails with 0x80070643 each time."},
 		{Name: "update-loops", Help: "One update is reported as installed and offered again each time."},
 		{Name: "search-fails", Help: "Every search for updates fails with 0x8024402C."},
-		{Name: "install-slow", Help: "Installations take four times as long."},
+		{Name: "install-slow", Help: "Downloads and installations take four times as long."},
 		{Name: "install-stuck", Help: "The first installation never ends and shows no progress."},
 		{Name: "disk-full", Help: "The system drive is full: downloads fail with 0x80070070."},
 		{Name: "installer-busy", Help: "Another installation is in the way for three minutes (0x80240009)."},
@@ -31,7 +31,7 @@ func Faults() []fault.Fault {
 		{Name: "second-reboot", Help: "A minute after its first reboot the host reboots once more by itself."},
 		{Name: "shutdown-scheduled", Help: "A shutdown is scheduled already (1190)."},
 		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
-		{Name: "service-wont-start", Help: "The Octopus service ends each time before it runs."},
+		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot."},
 		{Name: "watchdog-bites", Help: "A scheduled task of another name starts the stopped service once."},
 		{Name: "ping-dead", Help: "The node's own listen prefix never answers."},
 	}
@@ -44,7 +44,7 @@ func Faults() []fault.Fault {
 }
 
 // writes are the scripts that change a host.
-var writes = []string{"stop", "start", "reboot", "record", "work", "clear", "undrain"}
+var writes = []string{"stop", "start", "reboot", "record", "work", "clear"}
 
 // Fate is what a test can do to a script.
 type Fate int

@@ -7,15 +7,16 @@ import (
 )
 
 const (
-	keyVersion  = `HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion`
-	keyLogon    = keyVersion + `\Winlogon\AutoLogonChecked`
-	keyCrypto   = `HKLM:\SOFTWARE\Microsoft\Cryptography`
-	keyCBS      = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing`
-	keyUpdate   = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update`
-	keySession  = `HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager`
-	keyName     = `HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName`
-	keyNetlogon = `HKLM:\SYSTEM\CurrentControlSet\Services\Netlogon`
-	keyOctopus  = `HKLM:\SOFTWARE\Octopus\OctopusServer`
+	keyVersion   = `HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion`
+	keyLogon     = keyVersion + `\Winlogon\AutoLogonChecked`
+	keyCrypto    = `HKLM:\SOFTWARE\Microsoft\Cryptography`
+	keyCBS       = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing`
+	keyUpdate    = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update`
+	keySession   = `HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager`
+	keyName      = `HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName`
+	keyNetlogon  = `HKLM:\SYSTEM\CurrentControlSet\Services\Netlogon`
+	keyInstaller = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Installer\InProgress`
+	keyOctopus   = `HKLM:\SOFTWARE\Octopus\OctopusServer`
 )
 
 // key is a registry key. A volatile one is gone after a shutdown.

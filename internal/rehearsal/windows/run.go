@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/wsman"
-	"github.com/octopatch/octopatch/internal/winhost/scripts"
 )
 
 // Run executes a command line as cmd.exe would for a remote shell.
@@ -114,7 +113,7 @@ func (m *Machine) runCommand(ctx context.Context, c wsman.Command, text string) 
 	if m.o.PowerShell {
 		exit, err = m.powershell(ctx, text, stdin, out, c.Stderr, false)
 	} else {
-		exit, err = m.twin(ctx, one, text, out, c.Stderr, false)
+		exit = m.twin(ctx, one, text, out, c.Stderr)
 	}
 	switch {
 	case fate == Lost:
@@ -189,12 +188,7 @@ func decode(stdin []byte) call {
 	if errors.Join(err1, err2) != nil || part != 2 {
 		return call{}
 	}
-	one.text, one.json = string(text), request
-	for _, name := range scripts.Names() {
-		if scripts.Text(name) == one.text {
-			one.script = name
-		}
-	}
+	one.text, one.json, one.script = string(text), request, scriptOf(string(text))
 	return one
 }
 

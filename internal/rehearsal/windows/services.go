@@ -32,6 +32,7 @@ type service struct {
 	starting, stopping time.Duration
 	octopus            bool // the node's own instance: the world is told
 	change             int  // counts changes, so that a late timer knows that it is late
+	crashing           bool // it ends by itself, before it runs
 }
 
 func (m *Machine) makeServices() {
@@ -96,7 +97,8 @@ func (m *Machine) set(s *service, state string) {
 	s.state = state
 	s.change++
 	if s.octopus && m.o.OnService != nil && (state == stateRunning || state == stateStopped) {
-		m.event(func() { m.o.OnService(state == stateRunning, !m.has("service-wont-start")) })
+		clean := !s.crashing
+		m.event(func() { m.o.OnService(state == stateRunning, clean) })
 	}
 }
 
@@ -142,8 +144,8 @@ func (m *Machine) startLocked(name string) error {
 		}
 	}
 	m.set(s, stateStarting)
-	if s.octopus && m.has("service-wont-start") {
-		// It ends by itself before it runs, as when its database is not there.
+	if s.crashing = s.octopus && m.boots > 1 && m.has("service-wont-start"); s.crashing {
+		// As when its database is not there.
 		m.later(s, 8*time.Second, stateStopped)
 		return nil
 	}

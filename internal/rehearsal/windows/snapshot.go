@@ -40,7 +40,7 @@ func (m *Machine) Snapshot() State {
 	}
 	for _, t := range m.tasks {
 		switch {
-		case strings.HasPrefix(t.name, "Octopus Watchdog "):
+		case isWatchdog(t):
 			s.Watchdogs = append(s.Watchdogs, TaskState{t.path(), t.enabled})
 		case !t.builtIn:
 			s.Tasks = append(s.Tasks, t.path())

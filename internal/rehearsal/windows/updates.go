@@ -34,6 +34,9 @@ type update struct {
 	bytes          int64
 	driver         bool
 	optional       bool // BrowseOnly
+	hidden         bool
+	userInput      bool // may ask somebody at the screen
+	exclusive      bool // must be installed alone
 	reboot         bool
 	eula           bool // accepted
 	second         bool // offered only once the first round is committed
@@ -48,12 +51,12 @@ type update struct {
 // catalogue is what this machine will be offered.
 func (m *Machine) catalogue(rng *rand.Rand) {
 	m.updates = []*update{
-		{kb: "5065432", title: "2026-11 Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5065432)", class: classSecurity, bytes: 431 << 20, reboot: true, ubr: 4171, work: between(rng, 6*time.Minute, 10*time.Minute)},
-		{kb: "5064401", title: "2026-11 Cumulative Update for .NET Framework 3.5, 4.8 and 4.8.1 for Microsoft server operating system version 21H2 for x64 (KB5064401)", class: classRollup, bytes: 74 << 20, work: between(rng, 2*time.Minute, 4*time.Minute)},
-		{kb: "5066131", title: "2026-11 Security Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5066131)", class: classSecurity, bytes: 38 << 20, reboot: true, second: true, ubr: 4175, work: between(rng, 2*time.Minute, 4*time.Minute)},
+		{kb: "5065432", title: "2026-11 Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5065432)", class: classSecurity, bytes: 431 << 20, reboot: true, ubr: 4171, work: between(rng, 3*time.Minute, 6*time.Minute)},
+		{kb: "5064401", title: "2026-11 Cumulative Update for .NET Framework 3.5, 4.8 and 4.8.1 for Microsoft server operating system version 21H2 for x64 (KB5064401)", class: classRollup, bytes: 74 << 20, work: between(rng, time.Minute, 2*time.Minute)},
+		{kb: "5066131", title: "2026-11 Security Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5066131)", class: classSecurity, bytes: 38 << 20, reboot: true, second: true, ubr: 4175, work: between(rng, time.Minute, 2*time.Minute)},
 		{kb: "2267602", title: "Security Intelligence Update for Microsoft Defender Antivirus - KB2267602 (Version 1.441.512.0)", class: classDefinition, product: "Microsoft Defender Antivirus", productID: productDefender, bytes: 2 << 20, work: between(rng, 20*time.Second, 40*time.Second)},
 		{title: "VMware, Inc. - Net - 1.9.17.0", class: classDriver, product: "Windows Server Drivers", bytes: 1 << 20, driver: true, reboot: true, work: between(rng, 30*time.Second, time.Minute)},
-		{kb: "5067890", title: "2026-11 Preview of Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5067890)", class: classUpdate, bytes: 433 << 20, optional: true, reboot: true, work: between(rng, 6*time.Minute, 10*time.Minute)},
+		{kb: "5067890", title: "2026-11 Preview of Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5067890)", class: classUpdate, bytes: 433 << 20, optional: true, reboot: true, work: between(rng, 3*time.Minute, 6*time.Minute)},
 		{kb: "5063762", title: "Security Update for SQL Server 2022 RTM CU (KB5063762)", class: classSecurity, product: "Microsoft SQL Server 2022", productID: productSQL, bytes: 512 << 20, work: between(rng, 4*time.Minute, 6*time.Minute)},
 	}
 	for _, u := range m.updates {

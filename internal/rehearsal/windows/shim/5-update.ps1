@@ -17,9 +17,9 @@ function New-Update([object]$Offer) {
     $update = [pscustomobject]@{
         Identity = [pscustomobject]@{ UpdateID = $Offer.id; RevisionNumber = 200 }
         Title = $Offer.title; KBArticleIDs = @($Offer.kbs); Categories = $categories; MaxDownloadSize = [long]$Offer.bytes; MinDownloadSize = 0
-        IsDownloaded = [bool]$Offer.downloaded; IsInstalled = $false; IsHidden = $false; BrowseOnly = [bool]$Offer.optional; Type = [int]$Offer.type
+        IsDownloaded = [bool]$Offer.downloaded; IsInstalled = $false; IsHidden = [bool]$Offer.hidden; BrowseOnly = [bool]$Offer.optional; Type = [int]$Offer.type
         EulaAccepted = [bool]$Offer.eula; RebootRequired = $false
-        InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = $false; Impact = 0; RebootBehavior = 2 }
+        InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = [bool]$Offer.userInput; Impact = [int]$(if ($Offer.exclusive) { 2 } else { 0 }); RebootBehavior = 2 }
     }
     Add-Method $update 'AcceptEula' { Invoke-Machine 'update eula' @{ id = $this.Identity.UpdateID } | Out-Null; $this.EulaAccepted = $true }
     return $update

@@ -1,0 +1,129 @@
+package windows
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	workerFolder = `\octopatch`
+	workerName   = "worker"
+)
+
+// worker is a copy of our scheduled task, nil when it is absent.
+func (t *twin) worker() *task {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	found := t.m.findTask(workerFolder, workerName)
+	if found == nil {
+		return nil
+	}
+	c := *found
+	return &c
+}
+
+func (t *twin) workerRuns() bool {
+	w := t.worker()
+	return w != nil && w.state == taskRunning
+}
+
+// workMode is what the worker was told to do; what cannot be read might be an installation.
+func (t *twin) workMode() string {
+	if mode := textOf(t.readWork("work.json"), "mode"); mode != "" {
+		return mode
+	}
+	return "install"
+}
+
+// stopWorker ends a worker that only searches or downloads. An installation is never cut short.
+func (t *twin) stopWorker() error {
+	deadline := t.m.clock.Now().Add(time.Minute)
+	for t.workerRuns() {
+		if t.workMode() == "install" {
+			job := textOf(t.readWork("work.json"), "job")
+			if job == "" {
+				job = "?"
+			}
+			return &stop{"busy", fmt.Sprintf("the worker of job %s is still installing", job), ""}
+		}
+		if !t.m.clock.Now().Before(deadline) {
+			return &stop{"busy", "the worker does not end", ""}
+		}
+		if err := t.m.stopTask(workerFolder, workerName); err != nil {
+			return err
+		}
+		if err := t.sleep(time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeTask removes the task, and its folder when nothing else is in it.
+func (t *twin) removeTask() error {
+	if !t.m.isFolder(workerFolder) {
+		return nil
+	}
+	if t.worker() != nil {
+		if err := t.m.deleteTask(workerFolder, workerName); err != nil {
+			return err
+		}
+	}
+	err := t.m.deleteFolder(workerFolder)
+	var windows *Error
+	if errors.As(err, &windows) && windows.Code == 0x80070091 { // somebody else's task is in it
+		return nil
+	}
+	return err
+}
+
+const taskSecurity = "D:P(A;;FA;;;SY)(A;;FA;;;BA)"
+
+// registerWorker replaces the task.
+func (t *twin) registerWorker() error {
+	if err := t.removeTask(); err != nil {
+		return err
+	}
+	if !t.m.isFolder(workerFolder) {
+		if err := t.m.createFolder(workerFolder, taskSecurity); err != nil {
+			return err
+		}
+	}
+	if err := t.m.registerTask(workerFolder, workerName, t.taskText()); err != nil {
+		return err
+	}
+	return t.m.runTask(workerFolder, workerName)
+}
+
+// taskText is as much of the task as this machine reads.
+func (t *twin) taskText() string {
+	return strings.NewReplacer("PROGRAM", t.m.systemRoot()+`\System32\WindowsPowerShell\v1.0\powershell.exe`).Replace(`<?xml version="1.0"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <Principals><Principal id="Author"><UserId>S-1-5-18</UserId></Principal></Principals>
+  <Actions Context="Author"><Exec>
+    <Command>PROGRAM</Command>
+    <Arguments>-NoProfile -NonInteractive -Command "&amp; ([ScriptBlock]::Create([IO.File]::ReadAllText([IO.Path]::Combine($env:ProgramData, 'octopatch', 'worker.ps1'))))"</Arguments>
+  </Exec></Actions>
+</Task>`)
+}
+
+// waitStarted waits until the task has begun.
+func (t *twin) waitStarted(limit time.Duration) error {
+	deadline := t.m.clock.Now().Add(limit)
+	for {
+		w := t.worker()
+		switch {
+		case w == nil:
+			return &stop{"task", "the scheduled task is gone before it began", ""}
+		case w.state == taskRunning, w.result != taskNeverRan && w.result != taskIsQueued && w.result != taskStillRuns:
+			return nil
+		case !t.m.clock.Now().Before(deadline):
+			return &stop{"task", fmt.Sprintf("the scheduled task has not begun after %d s", int(limit.Seconds())), hresult(w.result)}
+		}
+		if err := t.sleep(time.Second); err != nil {
+			return err
+		}
+	}
+}

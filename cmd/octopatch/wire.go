@@ -146,7 +146,7 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 // guard knows where this process runs.
 func (s *session) guard(clk clock.Clock) guard.Guard {
 	return guard.Guard{
-		Env: s.env, Machine: machineName(), StepURL: s.settings.StepServerURL,
+		Env: s.env, Machine: machineName(), MachineID: machineID(), StepURL: s.settings.StepServerURL,
 		Installation: func(ctx context.Context, url string) (string, error) {
 			other, err := octopus.New(octopus.Options{URL: url, Key: s.settings.Key, Token: s.settings.Token, Clock: clk})
 			if err != nil {

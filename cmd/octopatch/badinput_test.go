@@ -52,7 +52,8 @@ var refusals = []struct {
 	{name: "one of two offline", faults: "node-offline@OCTO-02", names: []string{"OCTOPATCH_TOPOLOGY: cannot be told: Octopus knows 2 nodes, 1 of them online", "set it to single or ha"}},
 	{name: "said to be single", env: []string{"OCTOPATCH_TOPOLOGY=single"}, names: []string{"OCTOPATCH_TOPOLOGY: says single, and 2 nodes are online"}},
 	{name: "said to be ha", nodes: 1, env: []string{"OCTOPATCH_TOPOLOGY=ha"}, names: []string{"OCTOPATCH_TOPOLOGY: says ha, and Octopus knows one node only"}},
-	{name: "WinRM over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false"}, names: []string{"OCTOPATCH_WINRM_TLS: is false", "HTTPS listener"}},
+	{name: "WinRM over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTO-01", "HTTP 400"}},
+	{name: "Basic over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_AUTH=basic", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTOPATCH_WINRM_TLS: is false", "in clear"}},
 	{name: "clock of a rehearsal for a real server", env: []string{"OCTOPUS_URL=https://octopus.example.com"}, names: []string{"OCTOPATCH_REHEARSAL_CLOCK: is set, and octopus.example.com is not a loopback address"}},
 	{name: "a run that nobody has begun", env: []string{"OCTOPATCH_RUN_ID=20260101-000000-abcd"}, names: []string{"OCTOPATCH_RUN_ID: no node of OCTOPATCH_NODES has an open run 20260101-000000-abcd", "octopatch status"}},
 }

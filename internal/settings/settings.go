@@ -23,16 +23,20 @@ type Settings struct {
 	Node     string            `env:"OCTOPATCH_NODE" group:"Topology" help:"The node on which a phase runs alone."`
 	Services []string          `env:"OCTOPATCH_SERVICES" group:"Topology" help:"Windows services of other Octopus Server instances on the hosts that may be stopped undrained. Unset: none."`
 
-	Auth            string        `env:"OCTOPATCH_WINRM_AUTH" envDefault:"ntlm" oneof:"ntlm basic" group:"WinRM" help:"How to log on to the hosts; basic works for local accounts only."`
-	Username        string        `env:"OCTOPATCH_WINRM_USERNAME" group:"WinRM" help:"A local administrator of every host: DOMAIN\\user, user@domain or user. Required, here or in the credentials file."`
+	Auth            string        `env:"OCTOPATCH_WINRM_AUTH" envDefault:"ntlm" oneof:"ntlm kerberos basic" group:"WinRM" help:"How to log on to the hosts. kerberos needs an account of the domain and the hosts' full names; basic works for local accounts and over HTTPS only."`
+	Username        string        `env:"OCTOPATCH_WINRM_USERNAME" group:"WinRM" help:"A local administrator of every host: DOMAIN\\user, user@domain or user. Required, here or in the credentials file, unless OCTOPATCH_WINRM_KRB5_CCACHE names the account."`
 	Password        secret.Secret `env:"OCTOPATCH_WINRM_PASSWORD" group:"WinRM" help:"Its password."`
 	CredentialsFile string        `env:"OCTOPATCH_WINRM_CREDENTIALS_FILE" group:"WinRM" help:"JSON file: node name to username and password; overrides the pair above for these nodes."`
-	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. false is refused: plain HTTP needs sealed messages, which this version does not have."`
-	Port            int           `env:"OCTOPATCH_WINRM_PORT" min:"1" max:"65535" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986."`
+	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. With false it is plain HTTP, as hosts in a domain have it from the beginning, and NTLM or Kerberos encrypts and signs every message."`
+	Port            int           `env:"OCTOPATCH_WINRM_PORT" min:"1" max:"65535" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986, and 5985 where OCTOPATCH_WINRM_TLS is false."`
 	WinRMCAFile     string        `env:"OCTOPATCH_WINRM_CA_FILE" group:"WinRM" help:"PEM file with the authority that signed the hosts' certificates."`
 	Fingerprint     string        `env:"OCTOPATCH_WINRM_FINGERPRINT" group:"WinRM" help:"SHA-256 of the host's certificate in hexadecimal, one value for all or NAME=value,...: trusts exactly that one."`
-	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries, one value for all or NAME=value,.... Unset: the host in OCTOPATCH_NODES."`
+	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries and that Kerberos knows it by, one value for all or NAME=value,.... Unset: the host in OCTOPATCH_NODES."`
 	Insecure        bool          `env:"OCTOPATCH_WINRM_INSECURE" envDefault:"false" group:"WinRM" help:"Trust any certificate of the hosts. Every log says so."`
+
+	KRB5Conf   string `env:"OCTOPATCH_WINRM_KRB5_CONF" group:"WinRM" help:"Kerberos: the configuration file. Unset: /etc/krb5.conf."`
+	KRB5CCache string `env:"OCTOPATCH_WINRM_KRB5_CCACHE" group:"WinRM" help:"Kerberos: file with tickets, as kinit -c writes it, instead of name and password. Somebody has to renew it."`
+	KRB5Keytab string `env:"OCTOPATCH_WINRM_KRB5_KEYTAB" group:"WinRM" help:"Kerberos: file with the keys of OCTOPATCH_WINRM_USERNAME, instead of its password."`
 
 	DrainTimeout   time.Duration `env:"OCTOPATCH_DRAIN_TIMEOUT" envDefault:"60m" min:"1m" max:"168h" group:"Drain" help:"How long the tasks may take to complete. A single server's queue is held after half of it."`
 	OnDrainTimeout string        `env:"OCTOPATCH_ON_DRAIN_TIMEOUT" envDefault:"abort" oneof:"abort cancel" group:"Drain" help:"abort puts everything back (exit 5); cancel cancels the tasks that are left."`
@@ -90,6 +94,7 @@ type Settings struct {
 	RehearsalSeed       int         `env:"OCTOPATCH_REHEARSAL_SEED" envDefault:"1" min:"0" max:"2147483647" group:"Rehearsal" help:"The same seed makes the same world."`
 	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],...; octopatch rehearse --faults lists them."`
 	RehearsalPowerShell bool        `env:"OCTOPATCH_REHEARSAL_POWERSHELL" envDefault:"false" group:"Rehearsal" help:"Let the PowerShell on PATH execute the scripts."`
+	RehearsalWinRM      string      `env:"OCTOPATCH_REHEARSAL_WINRM" envDefault:"ntlm-https" oneof:"ntlm-https ntlm-http kerberos-https kerberos-http basic-https" group:"Rehearsal" help:"How the simulated hosts are reached; over http every message is sealed. Kerberos comes with a ready ticket, for there is no KDC."`
 	RehearsalClock      clock.Clock `env:"OCTOPATCH_REHEARSAL_CLOCK" group:"Rehearsal" help:"epoch,speed of a rehearsal served by another process; refused unless every target is loopback."`
 
 	// Credentials is the content of CredentialsFile, by node name.

@@ -70,7 +70,7 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
 	}
 	if !ok {
-		t.report.Next = goOn(t, p.Name)
+		t.report.Next = goOn(t)
 	}
 }
 
@@ -91,6 +91,11 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 		return nil, "", err
 	}
 	if err := errors.Join(e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
+		return nil, "", err
+	}
+	// Octopus may be stopped by now: the journal knows which installation it is.
+	server := procedure.ServerInfo{Version: t.facts.Journal.Octopus.Version, InstallationID: t.facts.Journal.Octopus.Installation}
+	if err := errors.Join(e.Guard(ctx, server, []procedure.HostFacts{t.facts})...); err != nil {
 		return nil, "", err
 	}
 	e.Run = t.facts.Journal.Run
@@ -163,5 +168,13 @@ func (e *Engine) scheduleAlone(ctx context.Context) Result {
 	if err != nil {
 		return e.refused(err)
 	}
-	return Result{Run: e.Run, Topology: s.topology, Version: s.version, Notice: e.announce(ctx, s)}
+	notice, r := e.announce(ctx, s)
+	result := Result{Run: e.Run, Topology: s.topology, Version: s.version, Notice: notice, Err: r.Err}
+	switch r.Kind {
+	case procedure.Failed:
+		result.Exit = ExitFailed
+	case procedure.Unknown:
+		result.Exit = ExitUnknown
+	}
+	return result
 }

@@ -100,11 +100,19 @@ func TestRunOverAnUnfinishedRun(t *testing.T) {
 						t.Fatalf("%s: exit %d, %v", phase, r.Exit, r.Err)
 					}
 				}
+				named := func(e *Engine) { // a stopped Octopus cannot be asked which its nodes are
+					e.All = false
+					for _, name := range names {
+						e.Nodes = append(e.Nodes, Listed{Name: name})
+					}
+				}
 				e, _ := w.engine()
+				named(e)
 				if r := e.RunAll(context.Background()); r.Exit != ExitRefused || !strings.Contains(fmt.Sprint(r.Err), "OCTOPATCH_RUN_ID=run-of-enter") {
 					t.Errorf("after %q: exit %d, %v", done, r.Exit, r.Err)
 				}
 				e, events := w.engine()
+				named(e)
 				e.Resume = "run-of-enter"
 				if r := e.RunAll(context.Background()); r.Exit != ExitDone {
 					t.Errorf("after %q: exit %d, %v", done, r.Exit, r.Err)

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -37,7 +38,8 @@ type Engine struct {
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
 
-	resumed map[string]procedure.Journal // by node: what the run that goes on has done so far
+	resumed    map[string]procedure.Journal // by node: what the run that goes on has done so far
+	keepFailed atomic.Bool                  // that the runner's copy cannot be stored was said once
 }
 
 // Listed is a node that the operator named, and the host to reach it at.

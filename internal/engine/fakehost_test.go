@@ -172,7 +172,10 @@ func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
 		}
 		time.AfterFunc(max(4*time.Minute, n.away), func() {
 			defer n.w.locked()()
-			n.hostDown, n.pending, n.started = false, nil, time.Now()
+			n.hostDown, n.started = false, time.Now()
+			if n.pendingSticks--; n.pendingSticks < 0 {
+				n.pending = nil
+			}
 			n.boot++
 			if len(n.queue) > 0 && n.queue[0][0].KBs[0] != n.loops && n.queue[0][0].KBs[0] != n.fails {
 				n.queue = n.queue[1:]
@@ -184,6 +187,10 @@ func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
 }
 
 func (h fakeHost) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
+	h.n.readyCalls++
+	if h.n.readyDenied {
+		return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrDenied, Problem: "HTTP 401"}
+	}
 	deadline := time.Now().Add(want.Limit)
 	for time.Now().Before(deadline) {
 		unlock := h.n.w.locked()

@@ -113,20 +113,15 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // hold leaves the node out of service, with its journal, and names the command that goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = goOn(t, phase)
+	t.report.Next = goOn(t)
 	if _, err := t.host.Record(ctx, t.book.Next(phase, "held: "+t.report.Reason)); err != nil {
 		e.warn(t.name, "why it is held could not be written to the host: %v", err)
 	}
 }
 
-// goOn is the one command that goes on with a node after a phase ended badly: what was not stopped needs no
-// start. A start that ends well names exit itself.
-func goOn(t *target, phase string) string {
-	next := procedure.Start
-	if t.book.Journal().Host == nil || phase == procedure.Exit {
-		next = procedure.Exit
-	}
-	return "OCTOPATCH_NODE=" + t.name + " octopatch " + next
+// goOn is the one command that goes on with a node after a phase ended badly.
+func goOn(t *target) string {
+	return "OCTOPATCH_NODE=" + t.name + " octopatch " + t.book.Journal().Next()
 }
 
 // clear removes what is ours from the host once nothing of ours is left to undo.

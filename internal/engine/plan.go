@@ -96,6 +96,10 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Journal, error) {
 	listed := e.Nodes
 	if e.All {
 		nodes, err := e.Cluster.Nodes(ctx)
+		if err != nil && procedure.Transient(err) {
+			return nil, &procedure.Fault{Kind: procedure.ErrUnreachable, Subject: "OCTOPATCH_NODES", Problem: "says all, and Octopus cannot be asked which its nodes are", Cause: err,
+				Remedy: "name the nodes in OCTOPATCH_NODES: an unfinished run may have stopped Octopus"}
+		}
 		if err != nil {
 			return nil, err
 		}

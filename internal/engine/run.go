@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -57,6 +58,7 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	}
 	s, err := e.preflight(ctx)
 	if s != nil {
+		openFirst(s.targets)
 		err = errors.Join(e.unfinished(s.targets), err)
 	} else if outOfShape(err) {
 		err = errors.Join(e.openElsewhere(ctx), err)
@@ -65,7 +67,7 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 		return e.refused(err)
 	}
 	up := watch(ctx, e.Clock, e.Server.Serving)
-	notice := e.announce(ctx, s)
+	notice, _ := e.announce(ctx, s) // people are told, or it is logged that they were not: patching does not depend on it
 	e.stage(ctx, s.targets, procedure.WorkDownload)
 	stopped := e.nodes(ctx, s)
 	result := e.result(ctx, s, stopped)
@@ -118,14 +120,31 @@ func (e *Engine) openElsewhere(ctx context.Context) error {
 	return e.unfinished(open)
 }
 
+// openFirst: a node that an unfinished run has left out of service comes before any that serves.
+func openFirst(targets []*target) {
+	slices.SortStableFunc(targets, func(a, b *target) int {
+		rank := func(t *target) int {
+			if t.facts.Journal != nil {
+				return 0
+			}
+			return 1
+		}
+		return rank(a) - rank(b)
+	})
+}
+
 // announce is the schedule phase, which is the cluster's.
-func (e *Engine) announce(ctx context.Context, s *survey) procedure.Notice {
+func (e *Engine) announce(ctx context.Context, s *survey) (procedure.Notice, procedure.Result) {
 	notice := procedure.Notice{Server: e.URL, Topology: s.topology}
 	p, _ := procedure.Find(procedure.Schedule)
 	step := e.step(nil, s.topology, p.Name)
+	if s.stopped {
+		r := procedure.Skip("this run has stopped Octopus, so that it cannot be asked what is scheduled")
+		e.skip(p, nil, step, r.Reason)
+		return notice, r
+	}
 	step.Notice = &notice
-	e.phase(ctx, p, nil, step)
-	return notice
+	return notice, e.phase(ctx, p, nil, step)
 }
 
 // nodes takes the nodes in order; the next begins only when the last is proved healthy and the budget of
@@ -192,6 +211,10 @@ func (e *Engine) skipNode(t *target, topology procedure.Topology, reason string)
 		}
 	}
 	t.report.Result, t.report.Reason = procedure.Skipped, reason
+	if t.facts.Journal != nil { // an unfinished run has left it out of service, and there it stays
+		t.held, t.report.Next = true, goOn(t)
+		t.report.Result, t.report.Reason = procedure.Failed, "left out of service by the unfinished run "+t.facts.Journal.Run+"; "+reason
+	}
 }
 
 // result sums up the run.

@@ -30,6 +30,11 @@ func (b *Book) Journal() Journal { return b.journal }
 // Octopus is what Octopus looked like before, for the phases to read and fill; it travels with the next Change.
 func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
 
+// Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change.
+func (b *Book) Began(phase string) {
+	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix()}
+}
+
 // Precaution is what this run takes of the machine; it travels with the next Change.
 func (b *Book) Precaution(t *TakenPrecaution) { b.journal.Precaution = t }
 

@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,23 +204,33 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 		}
 	}
 	facts, err := r.settled(ctx)
+	for err == nil && len(facts.Pending) > 0 && r.Rules.Reboot != RebootNever && r.reboots < r.Rules.MaxReboots {
+		r.progress("a reboot is still pending (%s); rebooting once more", strings.Join(facts.Pending, ", "))
+		if err = r.reboot(ctx); err == nil {
+			facts, err = r.settled(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	r.Report.After = facts.Windows
 	r.Report.Reboots = r.reboots
+	r.Report.Failed = r.failed
 	if facts.Busy != "" {
 		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run octopatch start and octopatch exit"}
 	}
 	if len(facts.Pending) > 0 {
-		if r.Rules.Reboot != RebootNever && len(r.failed) == 0 {
-			return &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+		if r.Rules.Reboot != RebootNever {
+			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+			if len(r.failed) > 0 {
+				f.Problem += "; " + (&UpdatesFailed{Outcomes: r.failed}).Error()
+			}
+			return f
 		}
 		r.Report.RebootPending = true
 		r.warn("a reboot is pending (%s) and is left to you (OCTOPATCH_REBOOT=%s) %s", strings.Join(facts.Pending, ", "), r.Rules.Reboot, pendingBefore)
 	}
 	if len(r.failed) > 0 {
-		r.Report.Failed = r.failed
 		return &UpdatesFailed{Outcomes: r.failed}
 	}
 	return nil
@@ -269,7 +280,7 @@ func (r *rounds) reboot(ctx context.Context) error {
 		if readyErr == nil {
 			return nil
 		}
-		if err == nil || try == 2 {
+		if err == nil || try == 2 || errors.Is(readyErr, ErrDenied) { // a login that was refused is not tried any further
 			return r.notBack(readyErr)
 		}
 		facts, probeErr := r.Host.Probe(ctx)

@@ -20,6 +20,10 @@ func Status(w io.Writer, journals []procedure.Journal) {
 		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j)), moment(j.Updated))
 		for _, p := range procedure.Phases() {
 			if rec, ok := j.Phases[p.Name]; ok {
+				if rec.Result == "" {
+					fmt.Fprintf(w, "  %s %-10s begun at %s, its end is not recorded\n", mark(procedure.Unknown), p.Name, moment(rec.Began))
+					continue
+				}
 				fmt.Fprintf(w, "  %s %-10s %s, %s to %s%s\n", mark(rec.Result), p.Name, rec.Result, moment(rec.Began), moment(rec.Ended), after(": ", plain(rec.Reason)))
 			}
 		}
@@ -29,7 +33,7 @@ func Status(w io.Writer, journals []procedure.Journal) {
 		for _, c := range changed(j) {
 			fmt.Fprintf(w, "  not yet undone: %s\n", plain(c))
 		}
-		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", plain(j.Node), next(j), plain(j.Run))
+		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", plain(j.Node), j.Next(), plain(j.Run))
 	}
 }
 
@@ -82,24 +86,4 @@ func startType(s procedure.Service) string {
 		return s.Start + ", delayed"
 	}
 	return s.Start
-}
-
-// next is the phase to go on with: the one begun last, or the one after it when that ended well. Phases that
-// had nothing to do leave no record when they run one after the other.
-func next(j procedure.Journal) string {
-	phases := procedure.Phases()
-	last := -1
-	for i, p := range phases {
-		if _, ended := j.Phases[p.Name]; ended || j.Intent != nil && j.Intent.Phase == p.Name {
-			last = i
-		}
-	}
-	if last < 0 {
-		return procedure.Enter
-	}
-	k := j.Phases[phases[last].Name].Result
-	if k == procedure.Done || k == procedure.Skipped {
-		last = min(last+1, len(phases)-1)
-	}
-	return phases[last].Name
 }

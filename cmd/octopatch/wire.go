@@ -65,7 +65,7 @@ func (s *session) wire() (*wired, error) {
 	}
 	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
-		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
+		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
 		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
 		Near: func(node string) procedure.Cluster {
@@ -120,11 +120,19 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 			port = n.Port
 		}
 	}
-	if port == 0 {
+	switch {
+	case port == 0 && o.TLS:
 		port = 5986
+	case port == 0:
+		port = 5985
+	}
+	cache, keytab := o.KRB5CCache, o.KRB5Keytab
+	if !login.Password.IsZero() { // of the credentials file, which overrides what is said for all
+		cache, keytab = "", ""
 	}
 	client, err := winrm.New(winrm.Options{
 		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
+		KRB5Conf: o.KRB5Conf, CCache: cache, Keytab: keytab,
 		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
 	})
 	if err != nil {
@@ -138,7 +146,7 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 // guard knows where this process runs.
 func (s *session) guard(clk clock.Clock) guard.Guard {
 	return guard.Guard{
-		Env: s.env, Machine: machineName(), StepURL: s.settings.StepServerURL,
+		Env: s.env, Machine: machineName(), MachineID: machineID(), StepURL: s.settings.StepServerURL,
 		Installation: func(ctx context.Context, url string) (string, error) {
 			other, err := octopus.New(octopus.Options{URL: url, Key: s.settings.Key, Token: s.settings.Token, Clock: clk})
 			if err != nil {
@@ -155,7 +163,7 @@ func rules(o settings.Settings) procedure.Rules {
 		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
 		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
 		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, HookTimeout: o.HookTimeout,
-		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes,
+		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes, Deadman: o.Deadman,
 	}
 }
 

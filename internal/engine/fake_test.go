@@ -24,6 +24,10 @@ type world struct {
 	inject      func(n int, what string) (mode string) // "", "unapplied", "lost"
 	down        bool                                   // Octopus itself answers nothing
 	html        bool                                   // Octopus answers with something else
+	denied      bool                                   // Octopus refuses our login
+	balanced    bool                                   // OCTOPUS_URL is a load balancer that leaves drained nodes out
+	processes   int
+	reads       []time.Time // of Octopus
 }
 
 type fakeNode struct {
@@ -32,6 +36,8 @@ type fakeNode struct {
 	service       procedure.Service
 	watchdog      bool
 	journal       *procedure.Journal
+	lease         *procedure.Lease
+	deadman       procedure.Deadman
 	boot          int
 	ubr           int
 	queue         [][]procedure.Update // updates by round
@@ -44,6 +50,9 @@ type fakeNode struct {
 	version       string
 	rebootIgnored int
 	away          time.Duration // how long a reboot takes, at least 4 min
+	pendingSticks int           // a reboot stays pending after that many reboots
+	readyDenied   bool          // after a reboot the host refuses our login
+	readyCalls    int
 	started       time.Time
 }
 
@@ -84,6 +93,15 @@ func (w *world) node(name string) *fakeNode {
 }
 
 func (w *world) readable() error {
+	w.reads = append(w.reads, time.Now())
+	serves := func(n *fakeNode) bool { return !n.hostDown && n.service.State == "Running" }
+	member := func(n *fakeNode) bool { return serves(n) && !(w.balanced && n.state.Drained) }
+	if !slices.ContainsFunc(w.nodes, member) {
+		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "HTTP 503"}
+	}
+	if w.denied {
+		return &procedure.Fault{Kind: procedure.ErrDenied, Problem: "HTTP 401"}
+	}
 	if w.html {
 		return &procedure.Fault{Kind: procedure.ErrUnreadable, Problem: "an HTML page"}
 	}
@@ -158,7 +176,7 @@ func (w *world) CancelTask(_ context.Context, id string) error {
 
 func (w *world) Info(context.Context) (procedure.ServerInfo, error) {
 	defer w.locked()()
-	return procedure.ServerInfo{Version: "2026.3.1", InstallationID: "i", Maintenance: w.maintenance}, w.readable()
+	return procedure.ServerInfo{Version: "2026.3.1", InstallationID: "installation", Maintenance: w.maintenance}, w.readable()
 }
 
 func (w *world) CurrentUser(context.Context) (procedure.User, error) {
@@ -181,6 +199,7 @@ func (w *world) Ping(_ context.Context, node string) (procedure.NodePing, error)
 
 func (w *world) Serving(context.Context) error {
 	defer w.locked()()
+	w.reads = append(w.reads, time.Now())
 	for _, n := range w.nodes {
 		if !n.hostDown && n.service.State == "Running" && !n.state.Drained {
 			return nil
@@ -194,10 +213,48 @@ func (w *world) snapshot() string {
 	defer w.locked()()
 	text := fmt.Sprintf("maintenance %t\n", w.maintenance)
 	for _, n := range w.nodes {
-		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
-			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil)
+		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t lease %t deadman %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
+			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil, n.lease != nil, n.deadman != (procedure.Deadman{}))
 	}
 	return text
+}
+
+// direct is Octopus at a node's own address, past the load balancer.
+type direct struct{ *world }
+
+func (d direct) past() func() {
+	defer d.locked()()
+	was := d.balanced
+	d.balanced = false
+	return func() {
+		defer d.locked()()
+		d.balanced = was
+	}
+}
+
+func (d direct) Nodes(ctx context.Context) ([]procedure.NodeState, error) {
+	defer d.past()()
+	return d.world.Nodes(ctx)
+}
+
+func (d direct) SetDrain(ctx context.Context, node string, on bool) error {
+	defer d.past()()
+	return d.world.SetDrain(ctx, node, on)
+}
+
+func (d direct) MaintenanceMode(ctx context.Context) (bool, error) {
+	defer d.past()()
+	return d.world.MaintenanceMode(ctx)
+}
+
+func (d direct) SetMaintenanceMode(ctx context.Context, on bool) error {
+	defer d.past()()
+	return d.world.SetMaintenanceMode(ctx, on)
+}
+
+func (d direct) Tasks(ctx context.Context) ([]procedure.Task, error) {
+	defer d.past()()
+	return d.world.Tasks(ctx)
 }
 
 // recorder collects events.
@@ -214,10 +271,11 @@ func (r *recorder) Event(e procedure.Event) {
 
 func (w *world) engine() (*Engine, *recorder) {
 	r := &recorder{}
+	w.processes++
 	return &Engine{
-		Run: "run1", Owner: "ann@jump", URL: "http://octopus", Clock: clock.Clock{}, Sink: r, Cluster: w, Server: w, All: true, Topology: "auto",
-		Near: func(string) procedure.Cluster { return w },
-		Open: func(node, _ string) (procedure.Host, error) { return fakeHost{w.node(node)}, nil },
+		Run: "run1", Owner: "ann@jump", Nonce: fmt.Sprint("process ", w.processes), URL: "http://octopus", Clock: clock.Clock{}, Sink: r, Cluster: w, Server: w, All: true, Topology: "auto",
+		Near: func(string) procedure.Cluster { return direct{w} },
+		Open: func(node, _ string) (procedure.Host, error) { return &fakeHost{n: w.node(node)}, nil },
 		Guard: func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error {
 			return nil
 		},

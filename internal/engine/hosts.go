@@ -99,7 +99,7 @@ func (e *Engine) mapHost(s *survey, t *target) error {
 	if s != nil && s.topology == procedure.HA && t.instance.LocalData {
 		faults = append(faults, procedure.Refuse("node "+t.name, "its host also holds the cluster's database or file share, so the other nodes cannot serve while it reboots", "patch that host in a window of its own"))
 	}
-	if e.Rules.Reboot == procedure.RebootNever && len(t.facts.Pending) > 0 {
+	if e.Rules.Reboot == procedure.RebootNever && len(t.facts.Pending) > 0 && t.facts.Journal == nil { // one that a run left open is not stranded for it
 		faults = append(faults, procedure.Refuse("OCTOPATCH_REBOOT", fmt.Sprintf("says never, and node %s has a reboot pending already (%s)", t.name, strings.Join(t.facts.Pending, ", ")), "reboot it first, or set OCTOPATCH_REBOOT=if-required"))
 	}
 	if skew := t.facts.Time.Sub(e.Clock.Now()).Abs(); skew.Minutes() > 5 && !t.facts.Time.IsZero() {
@@ -111,11 +111,14 @@ func (e *Engine) mapHost(s *survey, t *target) error {
 // findInstance: the host must run the node, and no other instance that nobody has named.
 func (t *target) findInstance(allowed []string) error {
 	var found []string
-	t.services = nil
+	t.services, t.instance = nil, procedure.Instance{}
 	var faults []error
 	for _, i := range t.facts.Instances {
 		found = append(found, i.Node)
 		switch {
+		case strings.EqualFold(i.Node, t.name) && t.instance.Service.Name != "":
+			faults = append(faults, procedure.Refuse("node "+t.name, fmt.Sprintf("two Octopus Server instances on its host %s call themselves so: %q (service %q) and %q (service %q)", t.facts.Computer, t.instance.Name, t.instance.Service.Name, i.Name, i.Service.Name),
+				"remove the instance that is not in use, or give it a node name of its own"))
 		case strings.EqualFold(i.Node, t.name):
 			t.instance = i
 			t.services = append([]string{i.Service.Name}, t.services...)
@@ -174,20 +177,6 @@ func or(text, instead string) string {
 	return text
 }
 
-// unfinished refuses to begin over a run that somebody left open, unless the operator names it.
-func (e *Engine) unfinished(targets []*target) error {
-	var faults []error
-	for _, t := range targets {
-		j := t.facts.Journal
-		if j == nil || j.Run == e.Resume {
-			continue
-		}
-		faults = append(faults, procedure.Refuse("node "+t.name, fmt.Sprintf("run %s of %s is unfinished there (last: %s)", j.Run, or(j.Owner, "an unknown owner"), intent(j)),
-			"octopatch status shows where it stands; go on with OCTOPATCH_RUN_ID="+j.Run+" and octopatch run, or finish it with octopatch start and octopatch exit"))
-	}
-	return errors.Join(faults...)
-}
-
 func intent(j *procedure.Journal) string {
 	if j.Intent == nil {
 		return "nothing begun"
@@ -201,5 +190,17 @@ func (e *Engine) openBook(t *target, topology procedure.Topology) {
 	if t.facts.Journal != nil {
 		j = *t.facts.Journal
 	}
-	t.book = procedure.OpenBook(j, e.Clock, e.Keep)
+	t.book = procedure.OpenBook(j, e.Clock, e.keep)
+}
+
+// keep stores the runner's copy of a journal. The truth is on the host, so a copy that cannot be stored is said
+// and ends nothing.
+func (e *Engine) keep(j procedure.Journal) error {
+	if e.Keep == nil {
+		return nil
+	}
+	if err := e.Keep(j); err != nil && !e.keepFailed.Swap(true) {
+		e.warn("", "the runner's copy of the journal is not kept; the hosts hold the journal itself: %v", err)
+	}
+	return nil
 }

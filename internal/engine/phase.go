@@ -84,6 +84,9 @@ func (e *Engine) attempt(ctx context.Context, p procedure.Phase, s *procedure.St
 	if err := e.mayBegin(ctx, s); err != nil {
 		return classify(err), false
 	}
+	if s.Book != nil {
+		s.Book.Began(p.Name)
+	}
 	if err := p.Do(ctx, s); err != nil {
 		return classify(err), true
 	}
@@ -95,12 +98,14 @@ func (e *Engine) attempt(ctx context.Context, p procedure.Phase, s *procedure.St
 	return procedure.Result{Kind: procedure.Done}, true
 }
 
-// classify: what the world did not answer, or not to us, is unknown; everything else is known to have failed.
+// classify: what the world did not answer, or not to us, is unknown; everything else is known to have failed. A
+// host that is refused in the middle of a run (its certificate is another one now, its folder is not ours any
+// more) cannot be asked either.
 func classify(err error) procedure.Result {
 	if errors.Is(err, procedure.ErrStopped) {
 		return procedure.Fail(err)
 	}
-	if procedure.Transient(err) || errors.Is(err, procedure.ErrDenied) {
+	if procedure.Transient(err) || errors.Is(err, procedure.ErrDenied) || errors.Is(err, procedure.ErrRefused) || errors.Is(err, procedure.ErrTaken) {
 		return procedure.Unsure(err)
 	}
 	return procedure.Fail(err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -172,11 +173,40 @@ func TestOutcomes(t *testing.T) {
 		{name: "falls_ill_in_the_soak_single", names: "A", world: func(w *world) {
 			w.inject = func(_ int, what string) string {
 				if what == "octopus maintenance false" {
+					w.nodes[0].version = "2027.1"
+				}
+				return ""
+			}
+		}, exit: 1, says: "2027.1", world2: "maintenance true"},
+		{name: "dies_when_opened_single", names: "A", world: func(w *world) {
+			w.inject = func(_ int, what string) string {
+				if what == "octopus maintenance false" {
 					w.nodes[0].service.State = "Stopped"
 				}
 				return ""
 			}
-		}, exit: 1, says: "Running", world2: "maintenance true"},
+		}, exit: 6, says: "exit Maintenance Mode", world2: "journal true"},
+		{name: "pending_before_and_drain_timeout", names: "A B", world: func(w *world) {
+			w.nodes[0].pending = []string{"CBS"}
+			w.task("ServerTasks-9", "Deploy", "A", 0)
+		}, exit: 5, says: "ServerTasks-9", world2: "A drained false cap 5 service Running Auto delayed true watchdog true journal false"},
+		{name: "single_behind_a_balancer", names: "A", world: func(w *world) { w.balanced = true }, exit: 0, world2: "A drained false"},
+		{name: "single_behind_a_balancer_without_node_url", names: "A", world: func(w *world) { w.balanced = true }, rules: func(e *Engine) { e.Near = func(string) procedure.Cluster { return nil } },
+			exit: 5, says: "OCTOPATCH_NODE_URLS: OCTOPUS_URL does not answer", world2: "maintenance false\nA drained false cap 5 service Running Auto delayed true watchdog true journal false"},
+		{name: "reboot_still_pending_once", names: "A", world: func(w *world) {
+			w.nodes[0].queue, w.nodes[0].pending, w.nodes[0].pendingSticks = nil, []string{"CBS"}, 2
+		}, exit: 0, world2: "service Running Auto"},
+		{name: "reboot_pending_for_ever", names: "A B", world: func(w *world) { w.nodes[0].pending, w.nodes[0].pendingSticks = []string{"CBS"}, 99 }, exit: 1, says: "a reboot is still pending", world2: "A drained true"},
+		{name: "reboot_pending_for_ever_and_update_fails", names: "A B", world: func(w *world) {
+			w.nodes[0].pending, w.nodes[0].pendingSticks, w.nodes[0].fails = []string{"CBS"}, 99, "5000001"
+		}, exit: 1, says: "KB5000001", world2: "A drained true"},
+		{name: "login_lost_while_a_node_is_out", names: "A B", world: func(w *world) {
+			w.nodes[1].queue = nil
+			w.inject = func(_ int, what string) string { w.denied = w.denied || what == "host stop A"; return "" }
+		}, exit: 0, world2: "A drained false cap 5 service Running Auto delayed true watchdog true journal false"},
+		{name: "copy_of_the_journal_not_kept", names: "A", rules: func(e *Engine) {
+			e.Keep = func(procedure.Journal) error { return errors.New("no space left on device") }
+		}, exit: 0, world2: "service Running Auto"},
 		{name: "service_never_runs", names: "A B", world: func(w *world) { w.nodes[0].neverRuns = true }, exit: 1, says: "does not reach Running", world2: "A drained true"},
 		{name: "drain_timeout", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, exit: 5, says: "ServerTasks-9", world2: "A drained false cap 5 service Running Auto"},
 		{name: "drain_timeout_cancel", names: "A B", world: func(w *world) { w.task("ServerTasks-9", "Deploy", "A", 0) }, rules: func(e *Engine) { e.Rules.OnDrainTimeout = "cancel" }, exit: 0},
@@ -195,7 +225,10 @@ func TestOutcomes(t *testing.T) {
 		{name: "listed_node_offline", names: "A B C", world: func(w *world) { w.nodes[1].state.Offline = true }, exit: 4, says: "offline"},
 		{name: "html_before", names: "A", world: func(w *world) { w.html = true }, exit: 4, says: "HTML"},
 		{name: "html_after_the_first_change", names: "A B", world: func(w *world) {
-			w.inject = func(_ int, what string) string { w.html = strings.HasPrefix(what, "octopus drain true"); return "" }
+			w.inject = func(_ int, what string) string {
+				w.html = w.html || strings.HasPrefix(what, "octopus drain true")
+				return ""
+			}
 		}, exit: 6, says: "HTML"},
 		{name: "version_changed", names: "A B", world: func(w *world) {
 			w.inject = func(_ int, what string) string {

@@ -18,6 +18,7 @@ type survey struct {
 	nodes    []procedure.NodeState // the whole cluster
 	tasks    []procedure.Task
 	targets  []*target // in patch order
+	stopped  bool      // the only server is down because this run has stopped it; what is known of it is from its journal
 	// faults refuse the run, but do not keep the hosts from being read: what they tell may be the reason.
 	faults []error
 }
@@ -30,6 +31,9 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	s := &survey{}
 	var err error
 	if s.info, err = e.Server.Info(ctx); err != nil {
+		if known := e.stoppedByUs(err); known != nil {
+			return known, nil
+		}
 		return nil, errors.Join(e.whyNobodyAnswers(ctx, err), err)
 	}
 	if err := e.administrator(ctx); err != nil {
@@ -50,7 +54,35 @@ func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 		return nil, err
 	}
 	s.faults = append(e.offline(s), e.capacity(s)...)
+	if s.topology == procedure.Single && len(s.targets) == 1 && e.Near(s.targets[0].name) == nil {
+		e.warn("", "node %s has no URL of its own (OCTOPATCH_NODE_URLS): where OCTOPUS_URL is a load balancer, the server cannot be seen while it is drained, and the run stops there", s.targets[0].name)
+	}
 	return s, e.seesTasks(ctx, s)
+}
+
+// stoppedByUs is what the journal knows of a single server that does not answer because the run that goes on has
+// stopped it: the rights were proved before, and nothing but the host can bring it back.
+func (e *Engine) stoppedByUs(err error) *survey {
+	if !procedure.Transient(err) || len(e.resumed) != 1 {
+		return nil
+	}
+	for node, j := range e.resumed {
+		if j.Topology != procedure.Single || j.Host == nil || j.Host.Restored {
+			return nil
+		}
+		e.warn("", "Octopus does not answer: run %s has stopped it; going on with what the journal on its host says", j.Run)
+		host := ""
+		for _, l := range e.Nodes {
+			if strings.EqualFold(l.Name, node) {
+				host = l.Host
+			}
+		}
+		return &survey{
+			info: procedure.ServerInfo{Version: j.Octopus.Version, InstallationID: j.Octopus.Installation}, version: j.Octopus.Version,
+			topology: j.Topology, targets: []*target{newTarget(node, host)}, stopped: true,
+		}
+	}
+	return nil
 }
 
 // whyNobodyAnswers asks the nodes themselves when OCTOPUS_URL does not answer: a load balancer has no member

@@ -64,15 +64,15 @@ func (s *Step) rememberOctopus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	info, err := s.Server.Info(ctx)
+	if err != nil {
+		return err
+	}
 	version := node.Version
 	if version == "" { // Octopus of 2019 tells it only in /api
-		info, err := s.Server.Info(ctx)
-		if err != nil {
-			return err
-		}
 		version = info.Version
 	}
-	prior.Maintenance, prior.Drained, prior.TaskCap, prior.Version, prior.Known = on, node.Drained, node.TaskCap, version, true
+	prior.Maintenance, prior.Drained, prior.TaskCap, prior.Version, prior.Installation, prior.Known = on, node.Drained, node.TaskCap, version, info.InstallationID, true
 	return nil
 }
 

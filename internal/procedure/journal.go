@@ -1,5 +1,7 @@
 package procedure
 
+import "cmp"
+
 // Journal is run.json: the truth about an unfinished run, kept on the host itself. Times are Unix seconds
 // and boot times FILETIME digits, because Windows PowerShell and PowerShell 7 read ISO dates differently.
 type Journal struct {
@@ -16,6 +18,7 @@ type Journal struct {
 	// Precaution is what was taken of the machine, from the moment on at which it was about to be.
 	Precaution *TakenPrecaution `json:"precaution,omitempty"`
 	Host       *HostPrior       `json:"host,omitempty"` // written by the host when it first changes something
+	Deadman    *Fired           `json:"deadman,omitempty"`
 }
 
 // Intent is a change that is about to be made.
@@ -23,11 +26,12 @@ type Intent struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`
 	At    int64  `json:"at"`
+	Job   string `json:"job,omitempty"` // of the worker, where it was told to install: another runner follows the same
 }
 
 // PhaseRecord is how a phase ended on this node.
 type PhaseRecord struct {
-	Result Kind   `json:"result"`
+	Result Kind   `json:"result"` // empty: it has begun, and its end was not recorded
 	Reason string `json:"reason,omitempty"`
 	Began  int64  `json:"began"`
 	Ended  int64  `json:"ended"`
@@ -46,6 +50,8 @@ type OctopusPrior struct {
 	OursDrain   bool   `json:"oursDrain"`  // this run drains the node
 	Released    bool   `json:"released"`   // everything of ours is undone
 	PingStatus  int    `json:"pingStatus"` // what the node answered before; 0: not asked
+	// Installation is the id of the installation, for the self-patch guard while the server is stopped.
+	Installation string `json:"installation"`
 }
 
 // HostPrior is the host before this run changed it.
@@ -89,4 +95,29 @@ type TakenPrecaution struct {
 	Taken    int64  `json:"taken"`             // Unix seconds
 	Expires  int64  `json:"expires,omitempty"` // Unix seconds; 0: removed by the run
 	State    string `json:"state"`
+}
+
+// Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
+// its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
+func (j Journal) Next() string {
+	var last Phase
+	next := Enter
+	for _, p := range Phases() {
+		if _, known := j.Phases[p.Name]; known || j.Intent != nil && j.Intent.Phase == p.Name {
+			last, next = p, ""
+		} else if next == "" {
+			next = p.Name
+		}
+	}
+	switch record := j.Phases[last.Name]; {
+	case last.Name == "":
+		return Enter
+	case record.Result == Done || record.Result == Skipped:
+		return cmp.Or(next, Exit)
+	case record.Result == "":
+		return last.Name
+	case j.Host == nil || last.Name == Exit:
+		return Exit
+	}
+	return Start
 }

@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func (r *rounds) run(ctx context.Context) error {
 	if err := r.staysStopped(ctx, facts); err != nil {
 		return err
 	}
-	if len(facts.Pending) > 0 {
+	if len(facts.Pending) > 0 && !r.begunBefore() {
 		if r.Rules.Reboot == RebootNever {
 			return r.patched(ctx, "a reboot was pending before: "+strings.Join(facts.Pending, ", "))
 		}
@@ -116,11 +117,17 @@ func (r *rounds) remember(w Windows) {
 
 // round is one search and installation, and the reboot that it asks for; more says that another must follow.
 func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
-	order := WorkOrder{Job: fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1), Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
-	result, err := r.Host.Work(ctx, r.Book.Next(Patch, fmt.Sprintf("install updates, round %d", n)), order, r.follow)
+	job := fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1)
+	if r.begunBefore() {
+		r.progress("going on with the installation that an earlier process has begun")
+		job = r.Book.Journal().Intent.Job // it may still be at work, or its result is there
+	}
+	order := WorkOrder{Job: job, Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
+	result, err := r.Host.Work(ctx, r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job), order, r.follow)
 	if err != nil {
 		return false, err
 	}
+	r.Book.JobEnded()
 	r.Report.Add(result)
 	if result.Code != "" || result.Problem != "" {
 		if again, err := r.restartedByItself(ctx, result); again || err != nil {
@@ -140,6 +147,12 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		return false, nil
 	}
 	return progress, r.reboot(ctx)
+}
+
+// begunBefore: the last that an earlier process has done was to tell the worker to install.
+func (r *rounds) begunBefore() bool {
+	last := r.Book.Journal().Intent
+	return last != nil && last.Phase == Patch && last.Job != ""
 }
 
 // restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and
@@ -203,23 +216,33 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 		}
 	}
 	facts, err := r.settled(ctx)
+	for err == nil && len(facts.Pending) > 0 && r.Rules.Reboot != RebootNever && r.reboots < r.Rules.MaxReboots {
+		r.progress("a reboot is still pending (%s); rebooting once more", strings.Join(facts.Pending, ", "))
+		if err = r.reboot(ctx); err == nil {
+			facts, err = r.settled(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	r.Report.After = facts.Windows
 	r.Report.Reboots = r.reboots
+	r.Report.Failed = r.failed
 	if facts.Busy != "" {
 		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run octopatch start and octopatch exit"}
 	}
 	if len(facts.Pending) > 0 {
-		if r.Rules.Reboot != RebootNever && len(r.failed) == 0 {
-			return &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+		if r.Rules.Reboot != RebootNever {
+			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+			if len(r.failed) > 0 {
+				f.Problem += "; " + (&UpdatesFailed{Outcomes: r.failed}).Error()
+			}
+			return f
 		}
 		r.Report.RebootPending = true
 		r.warn("a reboot is pending (%s) and is left to you (OCTOPATCH_REBOOT=%s) %s", strings.Join(facts.Pending, ", "), r.Rules.Reboot, pendingBefore)
 	}
 	if len(r.failed) > 0 {
-		r.Report.Failed = r.failed
 		return &UpdatesFailed{Outcomes: r.failed}
 	}
 	return nil
@@ -269,7 +292,7 @@ func (r *rounds) reboot(ctx context.Context) error {
 		if readyErr == nil {
 			return nil
 		}
-		if err == nil || try == 2 {
+		if err == nil || try == 2 || errors.Is(readyErr, ErrDenied) { // a login that was refused is not tried any further
 			return r.notBack(readyErr)
 		}
 		facts, probeErr := r.Host.Probe(ctx)

@@ -66,14 +66,21 @@ func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth
 	if !allIn(health.Services, running(s.Book.Journal(), s.Services), "Running") {
 		return "the service to be Running", health, nil
 	}
-	if len(health.Pending) > 0 && !s.Report.RebootPending {
-		return "", health, &Fault{Subject: s.Node, Problem: "a reboot is pending: " + strings.Join(health.Pending, ", "), Remedy: "reboot the host, then run octopatch start"}
+	if len(health.Pending) > 0 {
+		if s.rebootMatters() {
+			return "", health, &Fault{Subject: s.Node, Problem: "a reboot is pending: " + strings.Join(health.Pending, ", "), Remedy: "reboot the host, then run octopatch start"}
+		}
+		s.Report.RebootPending = true
 	}
 	what, err := s.pingsItself(ctx, health, accept)
 	if what != "" || err != nil {
 		return what, health, err
 	}
 	node, err := s.node(ctx)
+	if errors.Is(err, ErrDenied) {
+		s.warnOnce("Octopus refuses our login (%v); the node is judged by what its host and its own ping say", err)
+		return "", health, nil
+	}
 	if err != nil {
 		return "", health, err
 	}
@@ -87,6 +94,13 @@ func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth
 			Remedy: "patching must not change Octopus: find out who upgraded it before it is opened again"}
 	}
 	return "", health, nil
+}
+
+// rebootMatters: a reboot that is pending counts against the node's health once this run has begun to patch it,
+// unless reboots are the operator's own. One that was pending before, on a node that is only put back, is as it was.
+func (s *Step) rebootMatters() bool {
+	_, patching := s.Book.Journal().Phases[Patch]
+	return patching && s.Rules.Reboot != RebootNever
 }
 
 // running lists those of the services that ran before this run; without a journal's word all of them did.

@@ -29,7 +29,10 @@ type Step struct {
 	Book     *Book    // the node's journal
 	Report   *NodeReport
 	Notice   *Notice // filled by schedule
+	Deadman  Deadman // how stop arms the host's dead-man switch
 	Tell     func(Event)
+
+	warned map[string]bool // what was warned of once already
 }
 
 // octopus is the way to Octopus that does not depend on the load balancer's view of this node: on a drained
@@ -52,6 +55,17 @@ func (s *Step) progress(format string, a ...any) {
 
 func (s *Step) warn(format string, a ...any) {
 	s.say(Event{Type: Warning, Message: fmt.Sprintf(format, a...)})
+}
+
+// warnOnce warns of what a repeated question would find again and again.
+func (s *Step) warnOnce(format string, a ...any) {
+	if !s.warned[format] {
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[format] = true
+		s.warn(format, a...)
+	}
 }
 
 // awaited names a wait: what for, how often to ask and for how long at most.

@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,15 +23,34 @@ var wait = Phase{
 			if err := w.queueRunsEmpty(ctx); err != nil {
 				return err
 			}
-			if !s.Book.Octopus().OursDrain {
-				if err := s.drain(ctx); err != nil {
-					return err
-				}
+			if err := s.holdQueue(ctx); err != nil {
+				return err
 			}
 			w.entered = s.Clock.Now()
+			return s.balanced(w.nodeRunsEmpty(ctx))
 		}
 		return w.nodeRunsEmpty(ctx)
 	},
+}
+
+// holdQueue drains a single server, so that it takes nothing new from its queue. The flag itself is asked: a
+// journal may hold the intent of a call that was never made.
+func (s *Step) holdQueue(ctx context.Context) error {
+	drained, err := s.isDrained(ctx)
+	if err != nil || drained {
+		return err
+	}
+	return s.balanced(s.drain(ctx))
+}
+
+// balanced explains an Octopus that falls silent once its only node is drained: a load balancer takes a drained
+// node out, and the queue of a server that nobody can see cannot be awaited. What was done is put back.
+func (s *Step) balanced(err error) error {
+	if err == nil || s.Near != nil || !Transient(err) || errors.Is(err, ErrStopped) {
+		return err
+	}
+	return &Fault{Kind: ErrStopped, Subject: "OCTOPATCH_NODE_URLS", Problem: "OCTOPUS_URL does not answer while the only node is drained, as behind a load balancer, and the node has no URL of its own", Cause: err,
+		Remedy: "set OCTOPATCH_NODE_URLS=" + s.Node + "=https://… to the node's own address"}
 }
 
 // cancelLimit is how long tasks may take to end after they were asked to cancel at the end of the drain limit.
@@ -56,7 +76,7 @@ func (w *drainWait) queueRunsEmpty(ctx context.Context) error {
 	}
 	half := w.Rules.DrainTimeout / 2
 	return w.await(ctx, awaited{what: "queued and running tasks", every: pollEvery, limit: w.Rules.DrainTimeout}, func(ctx context.Context) (bool, string, error) {
-		l, err := w.look(ctx)
+		l, err := w.look(ctx, func(l load) bool { return len(l.must)+len(l.queued) == 0 })
 		if err != nil {
 			return false, "", err
 		}
@@ -83,7 +103,8 @@ func (w *drainWait) nodeRunsEmpty(ctx context.Context) error {
 
 // sample is one look; it enforces the drain limit and the rule for tasks that wait for a human.
 func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
-	l, err := w.look(ctx)
+	rest := settleAfter - w.Clock.Since(w.entered)
+	l, err := w.look(ctx, func(l load) bool { return rest <= 0 && len(w.holding(l)) == 0 })
 	if err != nil {
 		return false, "", err
 	}
@@ -92,13 +113,17 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	}
 	if l.idle() {
 		w.blind = 0
-		if rest := settleAfter - w.Clock.Since(w.entered); rest > 0 {
+		if rest > 0 {
 			return false, "the node's next look at the queue, so that it surely takes no new task", nil
 		}
 		w.calm++
 		return w.calm >= 2, "a second idle sample", nil
 	}
 	w.calm = 0
+	if by := w.Rules.StopBy; !by.IsZero() && w.Clock.Now().After(by) {
+		return false, "", &Fault{Kind: ErrStopped, Subject: w.Node, Problem: "the window leaves no time to patch it any more; still open: " + l.holdups(),
+			Remedy: "begin earlier, or set a longer OCTOPATCH_WINDOW"}
+	}
 	if w.Clock.Since(w.began) >= w.Rules.DrainTimeout {
 		if err := w.overdue(ctx, l); err != nil {
 			return false, "", err
@@ -110,9 +135,17 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	return false, l.holdups(), nil
 }
 
-// look reads the tasks, and the node's own count only when no task holds it up any more: while it waits, one
+// holding lists the tasks that are awaited by the rule for those that wait for a human.
+func (w *drainWait) holding(l load) []Task {
+	if w.Rules.Interruptions == InterruptionsIgnore {
+		return without(l.must, l.waiting)
+	}
+	return l.must
+}
+
+// look reads the tasks, and the node's own count only where the tasks make it matter: while it waits, one
 // request a look is enough.
-func (w *drainWait) look(ctx context.Context) (load, error) {
+func (w *drainWait) look(ctx context.Context, countMatters func(load) bool) (load, error) {
 	tasks, err := w.octopus().Tasks(ctx)
 	if err != nil {
 		return load{}, err
@@ -125,7 +158,7 @@ func (w *drainWait) look(ctx context.Context) (load, error) {
 	known := w.state
 	known.Running = 0
 	l := weigh(known, tasks, w.entered, w.Rules)
-	if len(l.must)+len(l.queued) == 0 || len(l.must) == len(l.waiting) {
+	if countMatters(l) {
 		if w.state, err = w.node(ctx); err != nil {
 			return load{}, err
 		}
@@ -171,7 +204,7 @@ func (w *drainWait) interruptions(ctx context.Context, l *load) error {
 		w.once("interruptions", "waiting for a human: %s", Names(l.waiting))
 	case InterruptionsIgnore:
 		w.once("interruptions", "not awaited although they wait for a human: %s", Names(l.waiting))
-		l.must = without(l.must, l.waiting)
+		l.must = w.holding(*l)
 	case InterruptionsCancel:
 		return w.cancel(ctx, l.waiting)
 	default:

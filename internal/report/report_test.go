@@ -231,35 +231,6 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestNext(t *testing.T) {
-	t.Parallel()
-	done := procedure.PhaseRecord{Result: procedure.Done}
-	for _, c := range []struct {
-		name   string
-		phases map[string]procedure.PhaseRecord
-		intent string
-		want   string
-	}{
-		{"nothing_begun", nil, "", "enter"},
-		{"entered", map[string]procedure.PhaseRecord{"enter": done}, "", "wait"},
-		{"died_while_entering", nil, "enter", "enter"},
-		{"died_while_patching", map[string]procedure.PhaseRecord{"enter": done, "wait": done, "stop": done}, "patch", "patch"},
-		{"held_at_start", map[string]procedure.PhaseRecord{"stop": done, "patch": done, "start": {Result: procedure.Unknown}}, "start", "start"},
-		{"everything_done", map[string]procedure.PhaseRecord{"exit": done}, "exit", "exit"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			j := procedure.Journal{Phases: c.phases}
-			if c.intent != "" {
-				j.Intent = &procedure.Intent{Phase: c.intent}
-			}
-			if got := next(j); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
-		})
-	}
-}
-
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	nodes := whole().Nodes

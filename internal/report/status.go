@@ -9,28 +9,63 @@ import (
 )
 
 // Status prints where unfinished runs stand.
-func Status(w io.Writer, journals []procedure.Journal) {
-	if len(journals) == 0 {
+func Status(w io.Writer, open []procedure.Standing) {
+	if len(open) == 0 {
 		fmt.Fprintln(w, "No run is open on these nodes.")
 	}
-	for i, j := range journals {
+	for i, j := range open {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j)), moment(j.Updated))
+		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j.Journal)), moment(j.Updated))
 		for _, p := range procedure.Phases() {
 			if rec, ok := j.Phases[p.Name]; ok {
+				if rec.Result == "" {
+					fmt.Fprintf(w, "  %s %-10s begun at %s, its end is not recorded\n", mark(procedure.Unknown), p.Name, moment(rec.Began))
+					continue
+				}
 				fmt.Fprintf(w, "  %s %-10s %s, %s to %s%s\n", mark(rec.Result), p.Name, rec.Result, moment(rec.Began), moment(rec.Ended), after(": ", plain(rec.Reason)))
 			}
 		}
 		if j.Intent != nil {
 			fmt.Fprintf(w, "  last begun: %s, %s, at %s\n", j.Intent.Phase, plain(j.Intent.What), moment(j.Intent.At))
 		}
-		for _, c := range changed(j) {
+		for _, c := range changed(j.Journal) {
 			fmt.Fprintf(w, "  not yet undone: %s\n", plain(c))
 		}
-		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", plain(j.Node), next(j), plain(j.Run))
+		surviving(w, j)
 	}
+}
+
+// surviving says who works on the node, what its dead-man switch has done or will do, and which command goes on.
+func surviving(w io.Writer, j procedure.Standing) {
+	if f := j.Deadman; f != nil {
+		fmt.Fprintf(w, "  the dead-man switch fired at %s: %s%s\n", moment(f.At), plain(f.Why), after("; it could not put back: ", plain(f.Faults)))
+	}
+	if a := j.Armed; a != nil {
+		when := fmt.Sprintf("%d min after the last sign of the run, or after boot", a.After/60)
+		if a.Until != 0 {
+			when = "at " + moment(a.Until)
+		}
+		fmt.Fprintf(w, "  the dead-man switch is armed: it starts the service %s\n", when)
+	}
+	run := "octopatch run"
+	switch l := j.Lease; {
+	case l == nil:
+	case l.Released:
+		fmt.Fprintf(w, "  nobody works on it: its owner has let go\n")
+	case j.Live:
+		fmt.Fprintf(w, "  %s works on it: last heard of at %s, and stale from %s on if nothing more is heard\n", plain(l.Owner), moment(l.Renewed), moment(l.StaleAt().Unix()))
+		return
+	default:
+		fmt.Fprintf(w, "  %s has not been heard of since %s, and the lease is stale\n", plain(l.Owner), moment(l.Renewed))
+		run = "octopatch run (from elsewhere: OCTOPATCH_TAKEOVER=" + plain(j.Run) + " octopatch run)"
+	}
+	if j.Format == 0 {
+		fmt.Fprintf(w, "  next: %s\n", run)
+		return
+	}
+	fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or %s\n", plain(j.Node), j.Next(), run)
 }
 
 // moment is a time of the journal, in UTC, because host and reader may be in different zones.
@@ -82,24 +117,4 @@ func startType(s procedure.Service) string {
 		return s.Start + ", delayed"
 	}
 	return s.Start
-}
-
-// next is the phase to go on with: the one begun last, or the one after it when that ended well. Phases that
-// had nothing to do leave no record when they run one after the other.
-func next(j procedure.Journal) string {
-	phases := procedure.Phases()
-	last := -1
-	for i, p := range phases {
-		if _, ended := j.Phases[p.Name]; ended || j.Intent != nil && j.Intent.Phase == p.Name {
-			last = i
-		}
-	}
-	if last < 0 {
-		return procedure.Enter
-	}
-	k := j.Phases[phases[last].Name].Result
-	if k == procedure.Done || k == procedure.Skipped {
-		last = min(last+1, len(phases)-1)
-	}
-	return phases[last].Name
 }

@@ -12,7 +12,6 @@ type step struct {
 type cell struct {
 	name string
 	step
-	before []step // what was done with the host before
 }
 
 // speed of the simulated clock: what PowerShell needs for itself must stay short in simulated time as well. A
@@ -75,29 +74,39 @@ func cells(s state) []cell {
 	if s.instance != "" {
 		service, instance = "OctopusDeploy: "+s.instance, s.instance
 	}
-	one := func(name string, request map[string]any) cell { return cell{name, step{name, request}, nil} }
+	one := func(name string, request map[string]any) cell {
+		if s.lease != "" && request != nil && name != "lease" {
+			request = leased(step{request: request}, s.lease).request
+		}
+		return cell{name, step{name, request}}
+	}
+	worker := one("work", install(5))
+	worker.name = "worker"
 	return []cell{
-		one("probe", map[string]any{}), one("health", healthOf(service)), one("ready", quiet), one("record", changing(5, nil)),
+		one("probe", map[string]any{}), one("health", healthOf(service)), one("ready", quiet), one("lease", lease("take", "mine", "other").request), one("record", changing(5, nil)),
 		one("stop", changing(5, stoppingOf(service))), one("start", changing(5, starting)), one("undrain", changing(5, map[string]any{"instance": instance})),
-		one("reboot", changing(5, commenting)), one("clear", map[string]any{"run": "r1"}), one("work", work("scan", false)), one("follow", following),
-		{"worker", step{"work", install(5)}, nil},
+		one("reboot", changing(5, commenting)), one("clear", map[string]any{"run": "r1"}), one("work", work("scan", false)), one("follow", following), worker, one("deadman", nil),
 	}
 }
 
-// stories are what a state alone does not show: one thing after another.
-func stories() []cell {
-	stop := step{"stop", changing(1, stopping)}
-	again := func(name string, request map[string]any, before ...step) cell {
-		return cell{name, step{name, request}, before}
-	}
-	record := step{"record", changing(2, nil)}
-	return []cell{
-		again("probe", map[string]any{}, stop), again("health", healthy, stop), again("stop", changing(2, stopping), stop),
-		again("start", changing(2, starting), stop), again("start", changing(3, starting), stop, step{"start", changing(2, starting)}),
-		again("record", changing(1, nil), record), again("record", changing(2, nil), record), again("record", map[string]any{"change": change("r2", 9)}, record),
-		again("record", map[string]any{"change": change("", 9)}), again("clear", map[string]any{"run": ""}, record), again("clear", map[string]any{"run": "r2"}, record),
-		again("clear", map[string]any{"run": ""}), again("stop", changing(1, map[string]any{"services": []string{"No Such $'[Service"}, "limit": 10})),
-		again("health", map[string]any{"services": []string{"No Such"}, "prefixes": []string{}}), again("undrain", changing(1, map[string]any{"instance": "Other"})),
-		again("work", work("download", false)), again("follow", work("install", true), stop, step{"work", install(2)}),
-	}
+// lease is what a process asks for, or lets go of, the lease of a host with.
+func lease(action, nonce, expect string) step {
+	return step{"lease", map[string]any{"action": action, "run": "r1", "owner": "the owner of " + nonce, "attempt": "1", "nonce": nonce, "every": 1800, "expect": expect}}
 }
+
+// with adds a field to a request.
+func with(one step, name string, value any) step {
+	request := map[string]any{name: value}
+	for k, v := range one.request {
+		request[k] = v
+	}
+	return step{one.script, request}
+}
+
+// leased adds the lease that a process holds to a request.
+func leased(one step, nonce string) step {
+	return with(one, "lease", map[string]any{"nonce": nonce, "every": 1800})
+}
+
+// armed adds a setting of the dead-man switch to a request.
+func armed(one step, setting map[string]any) step { return with(one, "deadman", setting) }

@@ -72,12 +72,10 @@ func TestPowerShellConformance(t *testing.T) {
 				})
 			}
 		}
-		for i, c := range stories() {
-			t.Run(fmt.Sprintf("story/%02d %s", i+1, c.name), func(t *testing.T) {
+		for name, steps := range stories() {
+			t.Run("story/"+name, func(t *testing.T) {
 				t.Parallel()
-				if diff := compare(t, state{}, c, scripts.Text(c.script), startShell); diff != "" {
-					t.Errorf("(-PowerShell, +twin):\n%s", diff)
-				}
+				tell(t, steps, warmShell)
 			})
 		}
 	})
@@ -137,7 +135,7 @@ func TestPowerShellTransport(t *testing.T) {
 	for fault, script := range faults {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			if diff := compare(t, state{faults: fault}, cell{script, requests[script], nil}, scripts.Text(script), startShell); diff != "" {
+			if diff := compare(t, state{faults: fault}, cell{script, requests[script]}, scripts.Text(script), startShell); diff != "" {
 				t.Errorf("(-PowerShell, +twin):\n%s", diff)
 			}
 		})

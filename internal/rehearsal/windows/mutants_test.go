@@ -115,6 +115,5 @@ func withWorker(c cell, text string) cell {
 		request[k] = v
 	}
 	request["worker"] = text
-	c.request = request
-	return c
+	return cell{c.name, step{c.script, request}}
 }

@@ -16,6 +16,7 @@ type state struct {
 	prepare func(t testing.TB, m *Machine)
 
 	instance string // of Octopus Server; empty: the default one
+	lease    string // nonce of the lease that the process which asks believes it holds; empty: none
 }
 
 // locked changes the machine's insides.
@@ -165,6 +166,21 @@ func doneWork() map[string]any {
 	return w
 }
 
+// withLease is a lease, renewed so many seconds ago.
+func withLease(nonce string, age int64, released bool) func(testing.TB, *Machine) {
+	return func(t testing.TB, m *Machine) {
+		at := m.clock.Now().Unix() - age
+		withFiles(map[string]any{leaseFile: map[string]any{"format": 1, "run": "r1", "owner": "ann", "attempt": "1", "nonce": nonce, "every": 1800, "taken": at, "renewed": at, "released": released}})(t, m)
+	}
+}
+
+// withSwitch is an armed dead-man switch.
+func withSwitch(after, until int) func(testing.TB, *Machine) {
+	return both(withTask(taskReady, taskNeverRan, map[string]any{deadmanFile: map[string]any{"after": after, "until": until, "armed": 1}, "deadman.ps1": "exit"}), locked(func(m *Machine) {
+		m.findTask(workerFolder, workerName).name = deadmanName
+	}))
+}
+
 // states are the rows.
 func states() []state {
 	return []state{
@@ -238,6 +254,17 @@ func states() []state {
 		{name: "update loops", faults: "update-loops"},
 		{name: "search fails", faults: "search-fails"},
 		{name: "disk full", faults: "disk-full"},
+		{name: "lease of another", prepare: withLease("other", 0, false)},
+		{name: "lease of this process", prepare: withLease("mine", 0, false), lease: "mine"},
+		{name: "lease taken over", prepare: withLease("other", 0, false), lease: "mine"},
+		{name: "lease gone", lease: "mine"},
+		{name: "lease stale", prepare: withLease("other", 9000, false)},
+		{name: "lease released", prepare: withLease("other", 0, true)},
+		{name: "lease unreadable", prepare: withFiles(map[string]any{leaseFile: "{"})},
+		{name: "lease newer", prepare: withFiles(map[string]any{leaseFile: map[string]any{"format": 2}})},
+		{name: "switch armed", prepare: both(hold, withLease("mine", 0, false), withSwitch(2700, 0)), lease: "mine"},
+		{name: "switch overdue", prepare: both(hold, withLease("other", 9000, false), withSwitch(60, 0))},
+		{name: "switch set for an hour", prepare: both(hold, withSwitch(0, 1))},
 		{name: "odd names", instance: "O'Neil $x [1]: \u00c4\u00df \u65e5\u672c"},
 	}
 }

@@ -23,7 +23,7 @@ func twins() map[string]func(*twin) error {
 	return map[string]func(*twin) error{
 		"probe": twinProbe, "health": twinHealth, "ready": twinReady,
 		"record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
-		"work": twinWork, "follow": twinFollow, "worker": twinWorker,
+		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
 	}
 }
 
@@ -104,13 +104,16 @@ func (m *Machine) runTwin(t *twin, one call, stderr io.Writer) int {
 	}
 	run, ok := twins()[one.script]
 	if !ok || Recorded()[one.script] != scripts.SHA256(one.script) {
-		fmt.Fprintf(stderr, "%s.ps1: the rehearsal's twin does not stand for this text; run the conformance suite with PowerShell on PATH (go test ./internal/rehearsal -run Conformance -update)\n", one.script)
+		fmt.Fprintf(stderr, "%s.ps1: the rehearsal's twin does not stand for this text; run the conformance suite with PowerShell on PATH (go test ./internal/rehearsal/windows -run Conformance -update)\n", one.script)
 		return 1
 	}
 	if len(one.json) > 0 {
 		if err := json.Unmarshal(one.json, &t.request); err != nil {
 			return t.fail(err)
 		}
+	}
+	if err := t.updateLease(); err != nil {
+		return t.fail(err)
 	}
 	if err := run(t); err != nil {
 		return t.fail(err)

@@ -196,6 +196,8 @@ type aftermath struct {
 }
 
 func afterwards(m *Machine) aftermath {
+	for m.works() && m.clock.Sleep(m.life, time.Second) == nil { // where the command was cut, the worker goes on
+	}
 	a := aftermath{State: m.Snapshot()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
@@ -206,6 +208,14 @@ func afterwards(m *Machine) aftermath {
 	defer m.mu.Unlock()
 	a.Restarting = m.pending != nil || m.leaving
 	return a
+}
+
+// works says whether a worker is at work that something has started.
+func (m *Machine) works() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.findTask(workerFolder, workerName)
+	return t != nil && t.xml != "" && t.state != taskReady
 }
 
 // pair is the same machine twice: PowerShell works on the first, the twins on the second.

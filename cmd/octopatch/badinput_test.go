@@ -25,7 +25,7 @@ var refusals = []struct {
 	{name: "unknown phase", args: []string{"reboot"}, names: []string{"octopatch reboot: is no command", "octopatch help"}},
 	{name: "unknown phase in the environment", env: []string{"OCTOPATCH_PHASE=drain"}, args: []string{}, names: []string{"octopatch drain: is no command"}},
 	{name: "unknown enum", env: []string{"OCTOPATCH_REBOOT=sometimes"}, names: []string{`OCTOPATCH_REBOOT: "sometimes" is not one of if-required, always, never`}},
-	{name: "unknown precaution", env: []string{"OCTOPATCH_PRECAUTION=vsphere"}, names: []string{`OCTOPATCH_PRECAUTION: "vsphere" is not in this version`}},
+	{name: "unknown precaution", env: []string{"OCTOPATCH_PRECAUTION=prayer"}, names: []string{`OCTOPATCH_PRECAUTION: "prayer" is not one of none`}},
 	{name: "no precaution", env: []string{"OCTOPATCH_PRECAUTION="}, names: []string{"OCTOPATCH_PRECAUTION: is not set", "set it to none"}},
 	{name: "bad duration", env: []string{"OCTOPATCH_DRAIN_TIMEOUT=an hour"}, names: []string{"OCTOPATCH_DRAIN_TIMEOUT: "}},
 	{name: "duration out of its limits", env: []string{"OCTOPATCH_DRAIN_TIMEOUT=1s"}, names: []string{"OCTOPATCH_DRAIN_TIMEOUT: 1s is not between 1m and 168h"}},
@@ -52,7 +52,8 @@ var refusals = []struct {
 	{name: "one of two offline", faults: "node-offline@OCTO-02", names: []string{"OCTOPATCH_TOPOLOGY: cannot be told: Octopus knows 2 nodes, 1 of them online", "set it to single or ha"}},
 	{name: "said to be single", env: []string{"OCTOPATCH_TOPOLOGY=single"}, names: []string{"OCTOPATCH_TOPOLOGY: says single, and 2 nodes are online"}},
 	{name: "said to be ha", nodes: 1, env: []string{"OCTOPATCH_TOPOLOGY=ha"}, names: []string{"OCTOPATCH_TOPOLOGY: says ha, and Octopus knows one node only"}},
-	{name: "WinRM over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false"}, names: []string{"OCTOPATCH_WINRM_TLS: is false", "HTTPS listener"}},
+	{name: "WinRM over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTO-01", "HTTP 400"}},
+	{name: "Basic over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_AUTH=basic", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTOPATCH_WINRM_TLS: is false", "in clear"}},
 	{name: "clock of a rehearsal for a real server", env: []string{"OCTOPUS_URL=https://octopus.example.com"}, names: []string{"OCTOPATCH_REHEARSAL_CLOCK: is set, and octopus.example.com is not a loopback address"}},
 	{name: "a run that nobody has begun", env: []string{"OCTOPATCH_RUN_ID=20260101-000000-abcd"}, names: []string{"OCTOPATCH_RUN_ID: no node of OCTOPATCH_NODES has an open run 20260101-000000-abcd", "octopatch status"}},
 }

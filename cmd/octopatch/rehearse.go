@@ -38,7 +38,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell})
+	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -64,11 +64,12 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 }
 
 // reachesElsewhere are settings that would lead a rehearsal out of its world.
-var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true}
+var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
+	"OCTOPATCH_WINRM_KRB5_CONF": true, "OCTOPATCH_WINRM_KRB5_CCACHE": true, "OCTOPATCH_WINRM_KRB5_KEYTAB": true, "OCTOPATCH_WINRM_FINGERPRINT": true, "OCTOPATCH_WINRM_USERNAME": true, "OCTOPATCH_WINRM_PASSWORD": true}
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
 // commands, and the systems that hold his machines' snapshots.
-var outside = []string{"OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+var outside = []string{"OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
 
 func leadsOut(name string) bool {
 	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })

@@ -120,11 +120,19 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 			port = n.Port
 		}
 	}
-	if port == 0 {
+	switch {
+	case port == 0 && o.TLS:
 		port = 5986
+	case port == 0:
+		port = 5985
+	}
+	cache, keytab := o.KRB5CCache, o.KRB5Keytab
+	if !login.Password.IsZero() { // of the credentials file, which overrides what is said for all
+		cache, keytab = "", ""
 	}
 	client, err := winrm.New(winrm.Options{
 		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
+		KRB5Conf: o.KRB5Conf, CCache: cache, Keytab: keytab,
 		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
 	})
 	if err != nil {

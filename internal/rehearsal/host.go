@@ -15,6 +15,7 @@ type host struct {
 	computer    *windows.Machine
 	listener    *wsman.Server
 	fingerprint string
+	account     *wsman.Kerberos
 }
 
 func hostFaults() []fault.Fault { return windows.Faults() }
@@ -28,8 +29,14 @@ func (w *World) newHost(o Options, name string) (*host, error) {
 	if h.computer, err = w.newComputer(o, h); err != nil {
 		return nil, err
 	}
+	if h.account, err = wsman.NewKerberos(h.fullName(), random(16)); err != nil {
+		return nil, errors.Join(err, h.computer.Close())
+	}
+	if !w.tls {
+		certificate = nil
+	}
 	h.listener, err = wsman.Listen("127.0.0.1:0", wsman.Options{
-		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Runner: h.computer,
+		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.computer.Close())

@@ -4,6 +4,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -27,6 +28,7 @@ type Options struct {
 	Seed       int64
 	Faults     string // "name[@node],…"
 	PowerShell bool   // real PowerShell executes the scripts
+	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
 }
 
 // Default speeds: with PowerShell each script takes real tenths of a second, which must stay short in
@@ -50,6 +52,8 @@ type World struct {
 	key     string
 	user    string
 	pass    string
+	auth    string // ntlm, kerberos or basic
+	tls     bool
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -75,6 +79,8 @@ func New(o Options) (*World, error) {
 		Clock: clock.New(time.Now(), o.Speed), Log: &record.Log{}, faults: faults, dir: dir,
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
+	auth, over, _ := strings.Cut(o.WinRM, "-")
+	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -97,6 +103,9 @@ func (w *World) start(o Options) error {
 			return err
 		}
 		w.hosts = append(w.hosts, h)
+	}
+	if w.auth == "kerberos" {
+		return w.handOutTickets()
 	}
 	return nil
 }
@@ -130,18 +139,15 @@ func (w *World) Environ() []string {
 	if len(w.hosts) > 0 && w.faults.Has("wrong-password", w.hosts[0].name) {
 		pass = "not-" + pass
 	}
-	env := []string{
-		"OCTOPUS_URL=" + w.cluster.URL(),
-		"OCTOPUS_API_KEY=" + w.key,
-		"OCTOPATCH_NODES=" + strings.Join(nodes, ","),
-		"OCTOPATCH_NODE_URLS=" + strings.Join(urls, ","),
-		"OCTOPATCH_WINRM_USERNAME=" + w.user,
-		"OCTOPATCH_WINRM_PASSWORD=" + pass,
-		"OCTOPATCH_WINRM_FINGERPRINT=" + strings.Join(prints, ","),
+	env := w.logins(pass, prints)
+	return append(env,
+		"OCTOPUS_URL="+w.cluster.URL(),
+		"OCTOPUS_API_KEY="+w.key,
+		"OCTOPATCH_NODES="+strings.Join(nodes, ","),
+		"OCTOPATCH_NODE_URLS="+strings.Join(urls, ","),
 		"OCTOPATCH_PRECAUTION=none",
-		"OCTOPATCH_REHEARSAL_CLOCK=" + w.Clock.String(),
-	}
-	return env
+		"OCTOPATCH_REHEARSAL_CLOCK="+w.Clock.String(),
+	)
 }
 
 // Faults lists all that can be broken, sorted by name.

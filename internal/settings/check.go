@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -40,8 +41,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 // later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
 // they are not mistyped.
 var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"vsphere", "hyperv", "image", "restore-point"},
-	"OCTOPATCH_WINRM_AUTH": {"kerberos"},
+	"OCTOPATCH_PRECAUTION": {"hyperv", "image", "restore-point"},
 }
 
 // checkTags enforces oneof, min and max.
@@ -133,15 +133,55 @@ func (s *Settings) checkWinRM(add adder) {
 	if s.Insecure && s.Fingerprint+s.WinRMCAFile != "" {
 		add("OCTOPATCH_WINRM_INSECURE", "is true, and a fingerprint or an authority to trust is given as well", "leave it out: what is given would not be looked at")
 	}
-	if !s.TLS {
-		add("OCTOPATCH_WINRM_TLS", "is false, and WinRM over plain HTTP needs sealed messages, which this version does not have", "enable the HTTPS listener on the hosts")
-	}
+	s.checkPlain(add)
+	s.checkKerberos(add)
 	if s.CredentialsFile == "" {
 		return
 	}
 	var err error
 	if s.Credentials, err = readCredentials(s.CredentialsFile); err != nil {
 		add("OCTOPATCH_WINRM_CREDENTIALS_FILE", s.CredentialsFile+" "+err.Error(), "name a JSON file that this user may read")
+	}
+}
+
+// checkPlain: without TLS nothing goes out in clear, and nothing is given that only TLS would look at.
+func (s *Settings) checkPlain(add adder) {
+	if s.TLS {
+		return
+	}
+	if s.Auth == "basic" {
+		add("OCTOPATCH_WINRM_TLS", "is false, and OCTOPATCH_WINRM_AUTH=basic would send the password in clear", "enable the HTTPS listener on the hosts, or use ntlm or kerberos, which seal every message")
+	}
+	for name, given := range map[string]bool{"OCTOPATCH_WINRM_FINGERPRINT": s.Fingerprint != "", "OCTOPATCH_WINRM_CA_FILE": s.WinRMCAFile != "", "OCTOPATCH_WINRM_INSECURE": s.Insecure} {
+		if given {
+			add(name, "is set, and OCTOPATCH_WINRM_TLS is false", "leave one of them out: without TLS there is no certificate")
+		}
+	}
+}
+
+// checkKerberos: its files can be read, and there is one secret and not two.
+func (s *Settings) checkKerberos(add adder) {
+	for name, file := range map[string]string{"OCTOPATCH_WINRM_KRB5_CONF": s.KRB5Conf, "OCTOPATCH_WINRM_KRB5_CCACHE": s.KRB5CCache, "OCTOPATCH_WINRM_KRB5_KEYTAB": s.KRB5Keytab} {
+		if file == "" {
+			continue
+		}
+		if s.Auth != "kerberos" {
+			add(name, "is set, and OCTOPATCH_WINRM_AUTH is "+s.Auth, "set OCTOPATCH_WINRM_AUTH to kerberos, or leave this out")
+		}
+		text, err := os.Open(strings.TrimPrefix(file, "FILE:"))
+		if err != nil {
+			add(name, file+" "+unreadable(err).Error(), "name a file that this user may read")
+			continue
+		}
+		text.Close()
+	}
+	switch {
+	case s.KRB5CCache != "" && s.KRB5Keytab != "":
+		add("OCTOPATCH_WINRM_KRB5_CCACHE", "is set, and so is OCTOPATCH_WINRM_KRB5_KEYTAB", "keep one of them")
+	case s.KRB5CCache != "" && (s.Username != "" || !s.Password.IsZero()):
+		add("OCTOPATCH_WINRM_KRB5_CCACHE", "names the account, and OCTOPATCH_WINRM_USERNAME or OCTOPATCH_WINRM_PASSWORD is set as well", "keep one of them")
+	case s.KRB5Keytab != "" && !s.Password.IsZero():
+		add("OCTOPATCH_WINRM_KRB5_KEYTAB", "is set, and so is OCTOPATCH_WINRM_PASSWORD", "keep one of them")
 	}
 }
 
@@ -208,10 +248,11 @@ func (s *Settings) checkLogins(add adder) {
 		_, ok := lookup(s.Credentials, n.Name)
 		whole = whole && ok
 	}
+	whole = whole || s.KRB5CCache != ""
 	if !whole && s.Username == "" {
 		add("OCTOPATCH_WINRM_USERNAME", "is not set", "set it to a local administrator of the hosts")
 	}
-	if !whole && s.Password.IsZero() {
+	if !whole && s.Password.IsZero() && s.KRB5Keytab == "" {
 		add("OCTOPATCH_WINRM_PASSWORD", "is not set", "set it, or OCTOPATCH_WINRM_PASSWORD_FILE")
 	}
 }
@@ -222,7 +263,7 @@ func (s *Settings) notLoopback() string {
 	for _, n := range s.Nodes.List {
 		hosts = append(hosts, n.Host)
 	}
-	addresses := []string{s.URL, s.StepServerURL}
+	addresses := []string{s.URL, s.StepServerURL, s.VSphereURL}
 	for _, address := range s.NodeURLs {
 		addresses = append(addresses, address)
 	}

@@ -66,12 +66,20 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPATCH_CATEGORIES=securty", "OCTOPATCH_CATEGORIES", "not a category"},
 		{"OCTOPATCH_EXCLUDE_KBS=KB12", "OCTOPATCH_EXCLUDE_KBS", "not a KB number"},
 		{"OCTOPATCH_PRECAUTION=", "OCTOPATCH_PRECAUTION", "must be chosen"},
-		{"OCTOPATCH_PRECAUTION=vsphere", "OCTOPATCH_PRECAUTION", `"vsphere" is not in this version; valid: none`},
+		{"OCTOPATCH_PRECAUTION=hyperv", "OCTOPATCH_PRECAUTION", `"hyperv" is not in this version; valid: none`},
+		{"OCTOPATCH_VSPHERE_URL=http://v", "OCTOPATCH_VSPHERE_URL", "in the clear"},
+		{"OCTOPATCH_VSPHERE_MEMORY=true", "OCTOPATCH_VSPHERE_MEMORY", "and so is OCTOPATCH_VSPHERE_QUIESCE"},
+		{"OCTOPATCH_VSPHERE_FINGERPRINT=12", "OCTOPATCH_VSPHERE_FINGERPRINT", "is not a SHA-256"},
 		{"OCTOPATCH_WINDOW=tomorrow", "OCTOPATCH_WINDOW", "4h"},
 		{"OCTOPATCH_WINDOW=2026-12-13/4h", "OCTOPATCH_WINDOW", "offset"},
 		{"OCTOPATCH_WINRM_PASSWORD=", "OCTOPATCH_WINRM_PASSWORD", "is not set"},
-		{"OCTOPATCH_WINRM_AUTH=kerberos", "OCTOPATCH_WINRM_AUTH", "not in this version; valid: ntlm, basic"},
-		{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_TLS", "sealed"},
+		{"OCTOPATCH_WINRM_AUTH=digest", "OCTOPATCH_WINRM_AUTH", "not one of ntlm, kerberos, basic"},
+		{"OCTOPATCH_WINRM_AUTH=basic OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_TLS", "in clear"},
+		{"OCTOPATCH_WINRM_TLS=false OCTOPATCH_WINRM_INSECURE=true", "OCTOPATCH_WINRM_INSECURE", "no certificate"},
+		{"OCTOPATCH_WINRM_KRB5_CONF=load_test.go", "OCTOPATCH_WINRM_KRB5_CONF", "OCTOPATCH_WINRM_AUTH is ntlm"},
+		{"OCTOPATCH_WINRM_AUTH=kerberos OCTOPATCH_WINRM_KRB5_KEYTAB=/does/not/exist OCTOPATCH_WINRM_PASSWORD=", "OCTOPATCH_WINRM_KRB5_KEYTAB", "cannot be read"},
+		{"OCTOPATCH_WINRM_AUTH=kerberos OCTOPATCH_WINRM_KRB5_KEYTAB=load_test.go", "OCTOPATCH_WINRM_KRB5_KEYTAB", "so is OCTOPATCH_WINRM_PASSWORD"},
+		{"OCTOPATCH_WINRM_AUTH=kerberos OCTOPATCH_WINRM_KRB5_CCACHE=load_test.go", "OCTOPATCH_WINRM_KRB5_CCACHE", "names the account"},
 		{"OCTOPATCH_WINRM_FINGERPRINT=abc", "OCTOPATCH_WINRM_FINGERPRINT", "64 hexadecimal"},
 		{"OCTOPATCH_WINRM_CREDENTIALS_FILE=/does/not/exist", "OCTOPATCH_WINRM_CREDENTIALS_FILE", "/does/not/exist"},
 		{"OCTOPATCH_DRAIN_TIMEOUTS=1h", "OCTOPATCH_DRAIN_TIMEOUTS", "OCTOPATCH_DRAIN_TIMEOUT?"},
@@ -112,14 +120,17 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			t.Parallel()
-			name, _, _ := strings.Cut(c.env, "=")
+			more := strings.Split(strings.ReplaceAll(c.env, " OCTOPATCH_", "\x00OCTOPATCH_"), "\x00")
 			var env []string
 			for _, item := range good() {
-				if !strings.HasPrefix(item, name+"=") {
+				if !slices.ContainsFunc(more, func(m string) bool {
+					name, _, _ := strings.Cut(m, "=")
+					return strings.HasPrefix(item, name+"=")
+				}) {
 					env = append(env, item)
 				}
 			}
-			_, err := Load(append(env, c.env), Change)
+			_, err := Load(append(env, more...), Change)
 			var f *procedure.Fault
 			if !errors.Is(err, procedure.ErrRefused) || !errors.As(err, &f) {
 				t.Fatalf("got %v", err)

@@ -23,16 +23,20 @@ type Settings struct {
 	Node     string            `env:"OCTOPATCH_NODE" group:"Topology" help:"The node on which a phase runs alone."`
 	Services []string          `env:"OCTOPATCH_SERVICES" group:"Topology" help:"Windows services of other Octopus Server instances on the hosts that may be stopped undrained. Unset: none."`
 
-	Auth            string        `env:"OCTOPATCH_WINRM_AUTH" envDefault:"ntlm" oneof:"ntlm basic" group:"WinRM" help:"How to log on to the hosts; basic works for local accounts only."`
-	Username        string        `env:"OCTOPATCH_WINRM_USERNAME" group:"WinRM" help:"A local administrator of every host: DOMAIN\\user, user@domain or user. Required, here or in the credentials file."`
+	Auth            string        `env:"OCTOPATCH_WINRM_AUTH" envDefault:"ntlm" oneof:"ntlm kerberos basic" group:"WinRM" help:"How to log on to the hosts. kerberos needs an account of the domain and the hosts' full names; basic works for local accounts and over HTTPS only."`
+	Username        string        `env:"OCTOPATCH_WINRM_USERNAME" group:"WinRM" help:"A local administrator of every host: DOMAIN\\user, user@domain or user. Required, here or in the credentials file, unless OCTOPATCH_WINRM_KRB5_CCACHE names the account."`
 	Password        secret.Secret `env:"OCTOPATCH_WINRM_PASSWORD" group:"WinRM" help:"Its password."`
 	CredentialsFile string        `env:"OCTOPATCH_WINRM_CREDENTIALS_FILE" group:"WinRM" help:"JSON file: node name to username and password; overrides the pair above for these nodes."`
-	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. false is refused: plain HTTP needs sealed messages, which this version does not have."`
-	Port            int           `env:"OCTOPATCH_WINRM_PORT" min:"1" max:"65535" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986."`
+	TLS             bool          `env:"OCTOPATCH_WINRM_TLS" envDefault:"true" group:"WinRM" help:"WinRM over HTTPS. With false it is plain HTTP, as hosts in a domain have it from the beginning, and NTLM or Kerberos encrypts and signs every message."`
+	Port            int           `env:"OCTOPATCH_WINRM_PORT" min:"1" max:"65535" group:"WinRM" help:"Port of WinRM where OCTOPATCH_NODES names none. Unset: 5986, and 5985 where OCTOPATCH_WINRM_TLS is false."`
 	WinRMCAFile     string        `env:"OCTOPATCH_WINRM_CA_FILE" group:"WinRM" help:"PEM file with the authority that signed the hosts' certificates."`
 	Fingerprint     string        `env:"OCTOPATCH_WINRM_FINGERPRINT" group:"WinRM" help:"SHA-256 of the host's certificate in hexadecimal, one value for all or NAME=value,...: trusts exactly that one."`
-	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries, one value for all or NAME=value,.... Unset: the host in OCTOPATCH_NODES."`
+	ServerName      string        `env:"OCTOPATCH_WINRM_SERVER_NAME" group:"WinRM" help:"The name that the host's certificate carries and that Kerberos knows it by, one value for all or NAME=value,.... Unset: the host in OCTOPATCH_NODES."`
 	Insecure        bool          `env:"OCTOPATCH_WINRM_INSECURE" envDefault:"false" group:"WinRM" help:"Trust any certificate of the hosts. Every log says so."`
+
+	KRB5Conf   string `env:"OCTOPATCH_WINRM_KRB5_CONF" group:"WinRM" help:"Kerberos: the configuration file. Unset: /etc/krb5.conf."`
+	KRB5CCache string `env:"OCTOPATCH_WINRM_KRB5_CCACHE" group:"WinRM" help:"Kerberos: file with tickets, as kinit -c writes it, instead of name and password. Somebody has to renew it."`
+	KRB5Keytab string `env:"OCTOPATCH_WINRM_KRB5_KEYTAB" group:"WinRM" help:"Kerberos: file with the keys of OCTOPATCH_WINRM_USERNAME, instead of its password."`
 
 	DrainTimeout   time.Duration `env:"OCTOPATCH_DRAIN_TIMEOUT" envDefault:"60m" min:"1m" max:"168h" group:"Drain" help:"How long the tasks may take to complete. A single server's queue is held after half of it."`
 	OnDrainTimeout string        `env:"OCTOPATCH_ON_DRAIN_TIMEOUT" envDefault:"abort" oneof:"abort cancel" group:"Drain" help:"abort puts everything back (exit 5); cancel cancels the tasks that are left."`
@@ -53,13 +57,23 @@ type Settings struct {
 	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
 	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
 
-	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
 	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
 	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`
 	PrecautionVerify  string        `env:"OCTOPATCH_PRECAUTION_VERIFY" group:"Precaution" help:"command: exit code 0 when what was taken is there and usable, 1 when it is not there; anything else means that it cannot be told."`
 	PrecautionRevert  string        `env:"OCTOPATCH_PRECAUTION_REVERT" group:"Precaution" help:"command: puts the machine back, and powers it on."`
 	PrecautionRemove  string        `env:"OCTOPATCH_PRECAUTION_REMOVE" group:"Precaution" help:"command: removes it; exit code 0 also when it is not there."`
+
+	VSphereURL         string            `env:"OCTOPATCH_VSPHERE_URL" group:"Precaution" help:"vsphere: address of vCenter, or of one ESXi host, such as https://vcenter.example.com."`
+	VSphereUsername    string            `env:"OCTOPATCH_VSPHERE_USERNAME" group:"Precaution" help:"vsphere: an account that may create, revert to and remove snapshots of the nodes' virtual machines, and power them on."`
+	VSpherePassword    secret.Secret     `env:"OCTOPATCH_VSPHERE_PASSWORD" group:"Precaution" help:"vsphere: its password."`
+	VSphereCAFile      string            `env:"OCTOPATCH_VSPHERE_CA_FILE" group:"Precaution" help:"vsphere: PEM file with the authority that signed its certificate."`
+	VSphereFingerprint string            `env:"OCTOPATCH_VSPHERE_FINGERPRINT" group:"Precaution" help:"vsphere: SHA-256 of its certificate in hexadecimal: trusts exactly that one."`
+	VSphereDatacenter  string            `env:"OCTOPATCH_VSPHERE_DATACENTER" group:"Precaution" help:"vsphere: the data centre in which the virtual machines are looked for. Unset: all."`
+	VSphereVMs         map[string]string `env:"OCTOPATCH_VSPHERE_VMS" group:"Precaution" help:"vsphere: NODE=virtual machine,... by name or inventory path. Unset: they are called like their nodes."`
+	VSphereMemory      bool              `env:"OCTOPATCH_VSPHERE_MEMORY" envDefault:"false" group:"Precaution" help:"vsphere: with the memory, so that a revert goes on in the middle instead of booting. Needs OCTOPATCH_VSPHERE_QUIESCE=false."`
+	VSphereQuiesce     bool              `env:"OCTOPATCH_VSPHERE_QUIESCE" envDefault:"true" group:"Precaution" help:"vsphere: let VMware Tools bring the disks to rest first."`
 
 	HookBefore  map[string]string `env:"OCTOPATCH_HOOK_BEFORE_" family:"phases" group:"Hooks" help:"A command line for the runner's shell, before that phase (OCTOPATCH_HOOK_BEFORE_STOP); the node stands in its environment. Any exit code but 0 forbids the phase."`
 	HookAfter   map[string]string `env:"OCTOPATCH_HOOK_AFTER_" family:"phases" group:"Hooks" help:"The same, after that phase, also when it failed. Its exit code changes nothing."`
@@ -80,6 +94,7 @@ type Settings struct {
 	RehearsalSeed       int         `env:"OCTOPATCH_REHEARSAL_SEED" envDefault:"1" min:"0" max:"2147483647" group:"Rehearsal" help:"The same seed makes the same world."`
 	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],...; octopatch rehearse --faults lists them."`
 	RehearsalPowerShell bool        `env:"OCTOPATCH_REHEARSAL_POWERSHELL" envDefault:"false" group:"Rehearsal" help:"Let the PowerShell on PATH execute the scripts."`
+	RehearsalWinRM      string      `env:"OCTOPATCH_REHEARSAL_WINRM" envDefault:"ntlm-https" oneof:"ntlm-https ntlm-http kerberos-https kerberos-http basic-https" group:"Rehearsal" help:"How the simulated hosts are reached; over http every message is sealed. Kerberos comes with a ready ticket, for there is no KDC."`
 	RehearsalClock      clock.Clock `env:"OCTOPATCH_REHEARSAL_CLOCK" group:"Rehearsal" help:"epoch,speed of a rehearsal served by another process; refused unless every target is loopback."`
 
 	// Credentials is the content of CredentialsFile, by node name.

@@ -25,13 +25,16 @@ type Options struct {
 	Host        string
 	Port        int
 	TLS         bool
-	Auth        string // ntlm or basic
-	Username    string // name, DOMAIN\name, .\name or name@domain
+	Auth        string // ntlm, kerberos or basic; without TLS not basic, and every message is sealed
+	Username    string // name, DOMAIN\name, .\name or name@domain; with a CCache none is needed
 	Password    secret.Secret
 	CAPEM       []byte // authorities to trust instead of the system's
 	Fingerprint string // SHA-256 of the leaf certificate, hexadecimal, colons allowed; trusts exactly that one
-	ServerName  string // the name on the certificate, where it is not Host
+	ServerName  string // the name on the certificate and in the Kerberos ticket, where it is not Host
 	Insecure    bool   // trust any certificate
+	KRB5Conf    string // file; "": /etc/krb5.conf
+	CCache      string // file with tickets, instead of a password
+	Keytab      string // file with the account's keys, instead of a password
 	Clock       clock.Clock
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error) // nil: TCP
 }
@@ -89,14 +92,24 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	var t *tickets
+	if o.Auth == "kerberos" {
+		if t, err = newTickets(o); err != nil {
+			return nil, err
+		}
+	}
+	scheme := "https://"
+	if !o.TLS {
+		scheme = "http://"
+	}
 	c := &Client{
 		o: o, dialer: d, requests: map[string]int{}, turn: make(chan struct{}, 1),
-		url: "https://" + o.address() + "/wsman",
+		url: scheme + o.address() + "/wsman",
 		// 150 KB is what the oldest Windows allows for an envelope; it bounds the host's answers too.
 		params: *masterzen.NewParameters("PT60S", "en-US", 153600),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())
-	c.first, c.second = newLane(d, c.url), newLane(d, c.url)
+	c.first, c.second = newLane(d, c.url, t), newLane(d, c.url, t)
 	return c, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,14 +48,28 @@ func hostAt(t *testing.T, clk clock.Clock, run runner, change ...func(*Options))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := wsman.Listen("127.0.0.1:0", wsman.Options{Clock: clk, User: "admin", Password: "hunter2", Certificate: cert, Basic: true, NTLM: true, Runner: run})
+	account, err := wsman.NewKerberos("host.example.com", "computer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Host: "127.0.0.1", TLS: true, Auth: "ntlm", Username: `HOST\admin`, Password: secret.New("hunter2"), Fingerprint: wsman.Fingerprint(cert), Clock: clk}
+	for _, f := range change {
+		f(&o)
+	}
+	if o.Auth == "kerberos" {
+		o = withTicket(t, o, account, time.Now().Add(time.Hour))
+	}
+	server := wsman.Options{Clock: clk, User: "admin", Password: "hunter2", Basic: true, NTLM: true, Kerberos: account, Runner: run}
+	if o.TLS {
+		server.Certificate = cert
+	}
+	s, err := wsman.Listen("127.0.0.1:0", server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	o := Options{Host: "127.0.0.1", Port: s.Port(), TLS: true, Auth: "ntlm", Username: `HOST\admin`, Password: secret.New("hunter2"), Fingerprint: wsman.Fingerprint(cert), Clock: clk}
-	for _, f := range change {
-		f(&o)
+	if o.Port == 0 {
+		o.Port = s.Port()
 	}
 	if o.CAPEM != nil {
 		o.CAPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
@@ -66,13 +82,56 @@ func hostAt(t *testing.T, clk clock.Clock, run runner, change ...func(*Options))
 	return s, c
 }
 
+// withTicket gives the client a credential cache with a ticket for the host, in place of a password.
+func withTicket(t *testing.T, o Options, account *wsman.Kerberos, ends time.Time) Options {
+	t.Helper()
+	entry, err := account.Ticket("admin", ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ServerName, o.Username, o.Password = "host.example.com", "", secret.Secret{}
+	if o.CCache == "" {
+		o.CCache = filepath.Join(t.TempDir(), "ccache")
+		err = os.WriteFile(o.CCache, wsman.Cache("admin", entry), 0o600)
+	}
+	if o.KRB5Conf = filepath.Join(t.TempDir(), "krb5.conf"); err == nil {
+		err = os.WriteFile(o.KRB5Conf, []byte("[libdefaults]\n default_realm = "+wsman.Realm+"\n"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// way is how a client logs on and over what.
+type way struct {
+	auth string
+	tls  bool
+}
+
+func (w way) set(o *Options) { o.Auth, o.TLS = w.auth, w.tls }
+
+func (w way) String() string {
+	if w.tls {
+		return w.auth + "-https"
+	}
+	return w.auth + "-http"
+}
+
+var (
+	sealedWays = []way{{"ntlm", false}, {"kerberos", false}}
+	allWays    = append([]way{{"ntlm", true}, {"basic", true}, {"kerberos", true}}, sealedWays...)
+)
+
 func TestRun(t *testing.T) {
 	t.Parallel()
-	for _, auth := range []string{"ntlm", "basic"} {
+	for _, way := range allWays {
+		auth := way.String()
 		for _, user := range []string{`HOST\admin`, "admin@host", `.\admin`, "admin"} {
 			dials := 0
 			s, c := host(t, echo, func(o *Options) {
-				o.Auth, o.Username = auth, user
+				way.set(o)
+				o.Username = user
 				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 					dials++
 					return new(net.Dialer).DialContext(ctx, network, address)

@@ -31,6 +31,9 @@ func (c *call) describe(limited context.Context, err error) error {
 		}
 	case errors.As(err, &known):
 		return known
+	case errors.Is(err, errSealed):
+		f.Kind, f.Problem = procedure.ErrRefused, "the host does not speak sealed as it must, or somebody changes what it says"
+		f.Remedy = "nothing was sent in clear, and nothing is; check what stands between this machine and the host, or use OCTOPATCH_WINRM_TLS=true"
 	case errors.Is(err, errAnswer):
 		f.Problem, f.Remedy = "something else than WinRM answers", "check the port in OCTOPATCH_NODES or OCTOPATCH_WINRM_PORT, and for a proxy in between"
 	}

@@ -24,18 +24,17 @@ const idleLimit = 90 * time.Second
 
 // check refuses options that cannot work, each with the setting that it comes from.
 func (o *Options) check() error {
+	kept := o.Auth == "kerberos" && (o.CCache != "" || o.Keytab != "") // instead of a password
 	switch {
-	case o.Auth != "ntlm" && o.Auth != "basic":
-		return procedure.Refuse("OCTOPATCH_WINRM_AUTH", fmt.Sprintf("is %q, which this version does not know", o.Auth), "set it to ntlm or basic")
+	case o.Auth != "ntlm" && o.Auth != "kerberos" && o.Auth != "basic":
+		return procedure.Refuse("OCTOPATCH_WINRM_AUTH", fmt.Sprintf("is %q, which this version does not know", o.Auth), "set it to ntlm, kerberos or basic")
 	case !o.TLS && o.Auth == "basic":
-		return procedure.Refuse("OCTOPATCH_WINRM_TLS", "is false: basic over plain HTTP would send the password in clear", "enable the host's HTTPS listener (winrm quickconfig -transport:https)")
-	case !o.TLS:
-		return procedure.Refuse("OCTOPATCH_WINRM_TLS", "is false: over plain HTTP the messages would have to be sealed, which this version cannot", "enable the host's HTTPS listener (winrm quickconfig -transport:https)")
+		return procedure.Refuse("OCTOPATCH_WINRM_TLS", "is false: basic over plain HTTP would send the password in clear", "enable the host's HTTPS listener (winrm quickconfig -transport:https), or set OCTOPATCH_WINRM_AUTH to ntlm or kerberos")
 	case o.Host == "" || o.Port < 1 || o.Port > 65535:
 		return procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("gives no usable address: host %q, port %d", o.Host, o.Port), "write NAME=host or NAME=host:port")
-	case o.Username == "":
+	case o.Username == "" && o.CCache == "":
 		return procedure.Refuse("OCTOPATCH_WINRM_USERNAME", "is not set", "set it to an account that is a local administrator of the host")
-	case o.Password.IsZero():
+	case o.Password.IsZero() && !kept:
 		return procedure.Refuse("OCTOPATCH_WINRM_PASSWORD", "is not set", "set it, or OCTOPATCH_WINRM_PASSWORD_FILE")
 	}
 	if raw, err := hex.DecodeString(plain(o.Fingerprint)); err != nil || len(raw) != 0 && len(raw) != sha256.Size {

@@ -10,10 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
-
-	"github.com/Azure/go-ntlmssp"
-
-	"github.com/octopatch/octopatch/internal/procedure"
 )
 
 // maxBody bounds one answer: the envelope that we allow is 150 KB, and a careless host may add to it.
@@ -21,105 +17,78 @@ const maxBody = 4 << 20
 
 // lane is one connection at a time, and what is proved on it. Its requests take turns.
 type lane struct {
-	o    Options
-	url  string
-	http *http.Transport
-	// proved is the connection that has logged in with NTLM, which proves a connection and not a message.
+	o       Options
+	url     string
+	http    *http.Transport
+	tickets *tickets
+	// proved is the connection that has logged in: NTLM and Kerberos prove a connection and not a message.
 	proved net.Conn
+	// Where there is no TLS, the keys that belong to that connection, and the name of what is done with them.
+	keys     sealer
+	protocol string
 }
 
-func newLane(d *dialer, url string) *lane { return &lane{o: d.o, url: url, http: d.transport()} }
+func newLane(d *dialer, url string, t *tickets) *lane {
+	return &lane{o: d.o, url: url, http: d.transport(), tickets: t}
+}
 
 func (l *lane) close() { l.http.CloseIdleConnections() }
+
+func (l *lane) forget() { l.proved, l.keys = nil, nil }
 
 // post sends one message and returns the body of a good answer; a SOAP fault is a *Fault.
 func (l *lane) post(ctx context.Context, message string) ([]byte, error) {
 	if l.o.Auth == "basic" {
-		login := base64.StdEncoding.EncodeToString([]byte(l.account() + ":" + l.o.Password.Reveal()))
-		r, _, err := l.request(ctx, message, "Basic "+login) //nolint:bodyclose // read drains and closes it
+		login := base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(l.o.Username, `.\`) + ":" + l.o.Password.Reveal()))
+		r, _, err := l.request(ctx, soapType, []byte(message), "Basic "+login) //nolint:bodyclose // read drains and closes it
 		return l.read(r, err)
 	}
-	return l.ntlm(ctx, message)
-}
-
-// account is the user name without the ".\" that means this computer and that only Windows' own dialogs read.
-func (l *lane) account() string { return strings.TrimPrefix(l.o.Username, `.\`) }
-
-// ntlm sends the message on a connection that has proved the account, or proves it first: hello, challenge,
-// proof, the latter with the message. One call sends at most one proof, and there is no other way in that it
-// would fall back to, least of all Basic.
-func (l *lane) ntlm(ctx context.Context, message string) ([]byte, error) {
 	if l.proved != nil {
-		r, _, err := l.request(ctx, message, "")
+		r, err := l.again(ctx, message) //nolint:bodyclose // read drains and closes it
 		if err != nil || r.StatusCode != http.StatusUnauthorized {
 			return l.read(r, err)
 		}
 		// It went over a new connection, or the host forgets: either way the message was turned away.
-		l.proved = nil
 		drain(r)
 	}
-	scheme, challenge, asked, err := l.challenge(ctx)
-	if err != nil {
-		return nil, err
-	}
-	proof, err := ntlmssp.NewAuthenticateMessage(challenge, l.account(), l.o.Password.Reveal(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the host's NTLM challenge cannot be answered: %w", errDial, err)
-	}
-	r, conn, err := l.request(ctx, message, authorization(scheme, proof))
-	if err == nil && conn != asked && r.StatusCode == http.StatusUnauthorized {
-		drain(r)
-		return nil, fmt.Errorf("%w: the host closed it in the middle of the login", errDial)
-	}
-	if err == nil && r.StatusCode != http.StatusUnauthorized {
-		l.proved = conn
+	r, err := l.login(ctx, message) //nolint:bodyclose // read drains and closes it
+	if err == nil && r == nil {     // the keys are there, the message was not sent yet
+		r, err = l.again(ctx, message) //nolint:bodyclose // read drains and closes it
 	}
 	return l.read(r, err)
 }
 
-// challenge says hello without a message, and gets the host's challenge for this connection. Negotiate is what
-// WinRM offers; bare NTLM is taken where it is all that is offered. A hello proves nothing and counts for no
-// login.
-func (l *lane) challenge(ctx context.Context) (string, []byte, net.Conn, error) {
-	hello, err := ntlmssp.NewNegotiateMessage("", "")
+// again sends a message over the connection that is proved. Without TLS there is no way from here to the wire
+// but through the keys.
+func (l *lane) again(ctx context.Context, message string) (*http.Response, error) {
+	if l.o.TLS {
+		r, _, err := l.request(ctx, soapType, []byte(message), "")
+		return r, err
+	}
+	sealed, err := sealMessage(l.keys, l.protocol, []byte(message))
 	if err != nil {
-		return "", nil, nil, err
+		return nil, fmt.Errorf("%w: %w", errDial, err)
 	}
-	for _, scheme := range []string{"Negotiate", "NTLM"} {
-		r, conn, err := l.request(ctx, "", authorization(scheme, hello))
-		if err != nil {
-			return "", nil, nil, fmt.Errorf("%w: %w", errDial, err)
-		}
-		if r.StatusCode != http.StatusUnauthorized {
-			drain(r)
-			return "", nil, nil, fmt.Errorf("%w: HTTP %d in answer to the login", errDial, r.StatusCode)
-		}
-		challenge := token(r, scheme)
-		offered := offers(r)
-		drain(r)
-		if challenge != nil {
-			return scheme, challenge, conn, nil
-		}
-		if !strings.Contains(offered, "NTLM") {
-			return "", nil, nil, l.denied("has no NTLM challenge for", offered)
-		}
+	r, _, err := l.request(ctx, sealedType(l.protocol), sealed, "")
+	if err != nil {
+		l.forget() // what the host has seen of it is not known, so the order is not either
 	}
-	return "", nil, nil, l.denied("has no NTLM challenge for", "")
+	return r, err
 }
 
 // request sends one HTTP request and says over which connection. Without a connection the error is an errDial:
 // nothing was sent.
-func (l *lane) request(ctx context.Context, message, authorization string) (*http.Response, net.Conn, error) {
+func (l *lane) request(ctx context.Context, kind string, body []byte, authorization string) (*http.Response, net.Conn, error) {
 	var conn net.Conn
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { conn = nil }, // again when a kept connection turned out to be closed before it was used
 		GotConn: func(i httptrace.GotConnInfo) { conn = i.Conn },
 	})
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, strings.NewReader(message))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errDial, err)
 	}
-	r.Header.Set("Content-Type", "application/soap+xml;charset=UTF-8")
+	r.Header.Set("Content-Type", kind)
 	r.Header.Set("User-Agent", "octopatch")
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
@@ -138,6 +107,10 @@ func (l *lane) read(r *http.Response, err error) ([]byte, error) {
 	}
 	defer drain(r)
 	if r.StatusCode == http.StatusUnauthorized {
+		l.forget()
+		if l.tickets != nil {
+			l.tickets.drop()
+		}
 		return nil, l.denied("refuses the login of", offers(r))
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
@@ -147,10 +120,18 @@ func (l *lane) read(r *http.Response, err error) ([]byte, error) {
 	case len(body) > maxBody:
 		return nil, fmt.Errorf("%w: it is larger than %d bytes", errAnswer, maxBody)
 	}
+	if l.keys != nil {
+		if body, err = l.unseal(r, body); err != nil {
+			return nil, err
+		}
+	}
 	if r.StatusCode != http.StatusOK || bytes.Contains(body, []byte("Fault")) { // else it is output, and may be large
 		if fault := parseFault(body); fault != nil {
 			return nil, fault
 		}
+	}
+	if err := r.Request.Context().Err(); err != nil { // a host that hears us hang up may end its answer in due form
+		return nil, err
 	}
 	if r.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("HTTP %d without a SOAP fault", r.StatusCode)
@@ -158,44 +139,21 @@ func (l *lane) read(r *http.Response, err error) ([]byte, error) {
 	return body, nil
 }
 
-// denied lists what a 401 can mean, for the host does not say which.
-func (l *lane) denied(what, offered string) error {
-	reasons := "a wrong name or password, a locked or disabled account"
-	if l.o.Auth == "basic" {
-		reasons += ", an account of a domain (basic takes only the host's own), or Basic disabled on the host (winrm get winrm/config/service/auth)"
-	} else {
-		reasons += ", Negotiate disabled on the host (winrm get winrm/config/service/auth), a policy that restricts NTLM, or a strict CbtHardeningLevel"
-	}
-	if offered != "" {
-		reasons += "; the host offers " + offered
-	}
-	return &procedure.Fault{Kind: procedure.ErrDenied, Subject: l.o.address(), Problem: fmt.Sprintf("the host %s %s by %s: %s", what, l.o.Username, l.o.Auth, reasons),
-		Remedy: "it is not tried again, so that no account is locked; check OCTOPATCH_WINRM_USERNAME, OCTOPATCH_WINRM_PASSWORD and OCTOPATCH_WINRM_AUTH"}
-}
-
-func authorization(scheme string, message []byte) string {
-	return scheme + " " + base64.StdEncoding.EncodeToString(message)
-}
-
-// offers names the schemes that the host offers.
-func offers(r *http.Response) string {
-	var list []string
-	for _, header := range r.Header.Values("Www-Authenticate") {
-		scheme, _, _ := strings.Cut(header, " ")
-		list = append(list, scheme)
-	}
-	return strings.Join(list, ", ")
-}
-
-func token(r *http.Response, scheme string) []byte {
-	for _, header := range r.Header.Values("Www-Authenticate") {
-		if name, value, ok := strings.Cut(header, " "); ok && strings.EqualFold(name, scheme) {
-			if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value)); err == nil && len(raw) > 0 {
-				return raw
-			}
+// unseal opens the answer to a sealed message. What says something and is not sealed is not believed, whatever
+// it says; a status without a SOAP body, as a service gives that is on its way up or down, is only a status.
+func (l *lane) unseal(r *http.Response, body []byte) ([]byte, error) {
+	kind := r.Header.Get("Content-Type")
+	if !strings.HasPrefix(strings.ToLower(kind), "multipart/encrypted") {
+		if r.StatusCode != http.StatusOK && r.StatusCode != http.StatusInternalServerError {
+			return nil, nil
 		}
+		return nil, fmt.Errorf("%w: HTTP %d with %q", errSealed, r.StatusCode, kind)
 	}
-	return nil
+	plain, err := openMessage(l.keys, body)
+	if err != nil {
+		l.forget()
+	}
+	return plain, err
 }
 
 // drain lets the connection be used again, which NTLM depends on.

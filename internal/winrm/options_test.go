@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,18 +20,27 @@ import (
 
 func TestRefusedOptions(t *testing.T) {
 	t.Parallel()
+	conf := filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(conf, []byte("[libdefaults]\n default_realm = EXAMPLE.COM\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, subject string
 		change        func(*Options)
 	}{
-		{"plain_http", "OCTOPATCH_WINRM_TLS", func(o *Options) { o.TLS = false }},
 		{"basic_over_plain_http", "OCTOPATCH_WINRM_TLS", func(o *Options) { o.TLS, o.Auth = false, "basic" }},
-		{"unknown_auth", "OCTOPATCH_WINRM_AUTH", func(o *Options) { o.Auth = "kerberos" }},
+		{"unknown_auth", "OCTOPATCH_WINRM_AUTH", func(o *Options) { o.Auth = "digest" }},
 		{"no_auth", "OCTOPATCH_WINRM_AUTH", func(o *Options) { o.Auth = "" }},
 		{"no_host", "OCTOPATCH_NODES", func(o *Options) { o.Host = "" }},
 		{"no_port", "OCTOPATCH_NODES", func(o *Options) { o.Port = 0 }},
 		{"no_user", "OCTOPATCH_WINRM_USERNAME", func(o *Options) { o.Username = "" }},
 		{"no_password", "OCTOPATCH_WINRM_PASSWORD", func(o *Options) { o.Password = secret.Secret{} }},
+		{"kerberos_by_address", "OCTOPATCH_NODES", func(o *Options) { o.Auth, o.Host = "kerberos", "192.0.2.1" }},
+		{"kerberos_local_account", "OCTOPATCH_WINRM_USERNAME", func(o *Options) { o.Auth, o.Username, o.KRB5Conf = "kerberos", `.\u`, conf }},
+		{"kerberos_unknown_domain", "OCTOPATCH_WINRM_USERNAME", func(o *Options) { o.Auth, o.Username, o.KRB5Conf = "kerberos", `OTHER\u`, conf }},
+		{"kerberos_no_conf", "OCTOPATCH_WINRM_KRB5_CONF", func(o *Options) { o.Auth, o.KRB5Conf = "kerberos", "/does/not/exist" }},
+		{"kerberos_no_keytab", "OCTOPATCH_WINRM_KRB5_KEYTAB", func(o *Options) { o.Auth, o.KRB5Conf, o.Keytab = "kerberos", conf, conf }},
+		{"kerberos_no_cache", "OCTOPATCH_WINRM_KRB5_CCACHE", func(o *Options) { o.Auth, o.KRB5Conf, o.CCache = "kerberos", conf, conf }},
 		{"sha1_thumbprint", "OCTOPATCH_WINRM_FINGERPRINT", func(o *Options) { o.Fingerprint = strings.Repeat("ab", 20) }},
 		{"no_pem", "OCTOPATCH_WINRM_CA_FILE", func(o *Options) { o.CAPEM = []byte("hello") }},
 	} {

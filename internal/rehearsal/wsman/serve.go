@@ -23,6 +23,8 @@ type Faults struct {
 	SOAP         string        // requests are answered with this fault, by the name in faultKinds
 	Times        int           // how often SOAP strikes; 0: always
 	Drip         time.Duration // each quarter of an answer takes that long
+	Unsealed     bool          // sealed requests are answered in clear
+	Flip         bool          // one byte of each sealed answer is another one
 }
 
 // SetFaults replaces the faults. It panics for a fault that there is not.
@@ -67,6 +69,13 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m, bad := &message{}, error(nil)
+	sealed := isSealed(r)
+	if sealed {
+		if body, err = sessionOf(r).open(body); err != nil {
+			s.turnAway(rw)
+			return
+		}
+	}
 	if len(body) > 0 { // a login may come without a message
 		m, bad = parse(body)
 	}
@@ -75,7 +84,10 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		action = path.Base(m.Header.Action)
 	}
 	f := s.strike(action)
-	w := &writer{rw, r.Context(), s.o.Clock, f.Drip}
+	w := &writer{rw, r.Context(), s.o.Clock, f.Drip, nil}
+	if sealed && !f.Unsealed {
+		w.seal = func(plain string) (string, string) { return sessionOf(r).seal(r, plain, f.Flip) }
+	}
 	switch {
 	case f.BlackHole:
 		<-r.Context().Done()
@@ -91,15 +103,19 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	case bad == nil && m.Body.Identify != nil && r.Header.Get("WSMANIDENTIFY") == "unauthenticated":
 		w.put(http.StatusOK, identified)
 	default:
-		s.admit(w, r, len(body), m, bad, f)
+		s.admit(w, r, len(body), m, bad, f, sealed)
 	}
 }
 
 // admit asks who is there before it looks at what they want.
-func (s *Server) admit(w *writer, r *http.Request, size int, m *message, bad error, f Faults) {
+func (s *Server) admit(w *writer, r *http.Request, size int, m *message, bad error, f Faults, sealed bool) {
 	user, ok := s.authenticate(w, r, f.Unauthorized)
 	switch {
 	case !ok:
+	case size == 0 && r.Header.Get("Authorization") != "": // a login by itself, as clients make it before they seal
+		w.WriteHeader(http.StatusOK)
+	case s.o.Certificate == nil && !sealed: // AllowUnencrypted=false
+		s.turnAway(w)
 	case size > maxRequest:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	case size == 0 || bad != nil:
@@ -119,6 +135,7 @@ type writer struct {
 	ctx   context.Context
 	clock clock.Clock
 	drip  time.Duration
+	seal  func(plain string) (body, kind string) // nil: in clear
 }
 
 func (w *writer) reply(m *message, action, body string) {
@@ -130,14 +147,18 @@ func (w *writer) fault(m *message, f faultKind) {
 }
 
 func (w *writer) put(status int, body string) {
-	w.Header().Set("Content-Type", "application/soap+xml;charset=UTF-8")
+	kind := soapType
+	if w.seal != nil {
+		body, kind = w.seal(body)
+	}
+	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
 	for quarter := len(body)/4 + 1; len(body) > 0; {
 		n := min(len(body), quarter)
 		if w.drip > 0 {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()
 			if w.clock.Sleep(w.ctx, w.drip) != nil {
-				return
+				panic(http.ErrAbortHandler) // or the answer would end as if it were whole
 			}
 		}
 		_, _ = io.WriteString(w, body[:n]) // the client may be gone

@@ -1,5 +1,6 @@
 // Package wsman is the WS-Management listener of a simulated Windows host: shells, commands and their streams
-// over HTTPS with Basic and NTLM, written from the protocol's documents and not from our own client.
+// over HTTPS, or sealed over HTTP, with Basic, NTLM and Kerberos, written from the protocols' documents and not
+// from our own client.
 package wsman
 
 import (
@@ -40,9 +41,10 @@ type Options struct {
 	Clock       clock.Clock
 	User        string
 	Password    string
-	Certificate *tls.Certificate // nil: plain HTTP
-	Basic       bool
+	Certificate *tls.Certificate // nil: plain HTTP, and then only sealed messages
+	Basic       bool             // over HTTPS only
 	NTLM        bool
+	Kerberos    *Kerberos // nil: none
 	Runner      Runner
 }
 
@@ -62,12 +64,18 @@ type Server struct {
 
 // session is what the server knows of one connection.
 type session struct {
-	mu        sync.Mutex
-	challenge []byte
-	user      string // set once the connection is authenticated
+	mu    sync.Mutex
+	login *ntlmLogin
+	user  string  // set once the connection is authenticated
+	keys  sealing // then, too
 }
 
 type sessionKey struct{}
+
+func sessionOf(r *http.Request) *session {
+	sess, _ := r.Context().Value(sessionKey{}).(*session) // Up puts it there
+	return sess
+}
 
 // Listen starts a listener on the address, "127.0.0.1:0" for any port.
 func Listen(address string, o Options) (*Server, error) {

@@ -28,6 +28,7 @@ type Options struct {
 	Faults     *fault.Set
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
+	Still      bool        // no trigger starts a registered task by itself
 
 	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
 	Version  string // file version of Octopus.Server.exe; empty: some
@@ -61,6 +62,8 @@ type Machine struct {
 	events    chan func()
 	eventsEnd chan struct{}
 
+	leases sync.Mutex // between processes of this machine, as the lock file is
+
 	mu         sync.Mutex
 	session    context.Context // from boot to shutdown
 	shutdown   context.CancelFunc
@@ -75,12 +78,12 @@ type Machine struct {
 	updates    []*update
 	agent      agent
 	pending    context.CancelFunc // takes back a shutdown that is scheduled
-	shutdownAt time.Time          // when the last shutdown was asked for
 	leaving    bool               // the shutdown is in progress
 	processes  map[string]process // PowerShell that may talk to the machine, by its token
 	started    map[string]int     // scripts that were started, by name
 	injected   []injection
 	commands   int
+	shutdownAt time.Time // when the last shutdown was asked for
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.

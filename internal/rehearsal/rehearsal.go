@@ -4,11 +4,13 @@
 package rehearsal
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +28,29 @@ type Options struct {
 	Nodes      int     // 1 is a single server
 	Speed      float64 // simulated seconds per wall second; 0 chooses
 	Seed       int64
-	Faults     string // "name[@node],…"
-	PowerShell bool   // real PowerShell executes the scripts
-	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+	Faults     string        // "name[@node],…"
+	PowerShell bool          // real PowerShell executes the scripts
+	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
+	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+}
+
+// Message is one HTTP message between the client and the world, in clear.
+type Message struct {
+	Node   string // of a host; empty: the Octopus Server
+	Action string // SOAP action, or method and path
+	Sent   bool   // by the client
+	Header http.Header
+	Body   []byte
+}
+
+// overhears is what a listener tells of its messages to.
+func (o Options) overhears(node string) func(string, bool, http.Header, []byte) {
+	if o.Wire == nil {
+		return nil
+	}
+	return func(action string, sent bool, header http.Header, body []byte) {
+		o.Wire(Message{node, action, sent, header.Clone(), bytes.Clone(body)})
+	}
 }
 
 // Default speeds: with PowerShell each script takes real tenths of a second, which must stay short in
@@ -93,7 +115,7 @@ func (w *World) start(o Options) error {
 		names = append(names, fmt.Sprintf("OCTO-%02d", i+1))
 	}
 	var err error
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Log: w.Log, Faults: w.faults})
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
 	if err != nil {
 		return err
 	}

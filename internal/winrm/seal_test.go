@@ -245,9 +245,7 @@ func TestBindingToTheCertificate(t *testing.T) {
 	t.Parallel()
 	for _, auth := range []string{"ntlm", "kerberos"} {
 		s, c := host(t, echo, func(o *Options) { o.Auth, o.Insecure, o.Fingerprint = auth, true, "" })
-		between := httptest.NewTLSServer(http.HandlerFunc(nil))
-		t.Cleanup(between.Close)
-		relay := relayTLS(t, between, s.Addr())
+		relay := relayTLS(t, elsewhere(t), s.Addr())
 		c.first.http.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, relay)
 		}
@@ -279,7 +277,7 @@ func TestTickets(t *testing.T) {
 		kind    error
 		says    string
 	}{
-		{"expired", account, -time.Minute, procedure.ErrDenied, "ended at"},
+		{"expired", account, -time.Minute, procedure.ErrDenied, "ends at"},
 		{"of another key", other, time.Hour, procedure.ErrDenied, "a ticket for another computer"},
 		{"for another host", elsewhere, time.Hour, procedure.ErrRefused, "holds no ticket of realm"},
 	} {

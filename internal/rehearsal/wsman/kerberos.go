@@ -103,7 +103,7 @@ func (b *cacheWriter) principal(p types.PrincipalName) {
 // host chooses, as Windows does.
 func (k *Kerberos) accept(raw []byte, negotiate bool, binding []byte) (user string, reply []byte, keys sealing, err error) {
 	inner := raw
-	if negotiate {
+	if negotiate = negotiate && !bareKerberos(raw); negotiate {
 		var outer spnego.SPNEGOToken
 		if err := outer.Unmarshal(raw); err != nil {
 			return "", nil, nil, err
@@ -136,6 +136,13 @@ func (k *Kerberos) accept(raw []byte, negotiate bool, binding []byte) (user stri
 		}
 	}
 	return request.Authenticator.CName.PrincipalNameString(), reply, w, nil
+}
+
+// bareKerberos: clients on MIT Kerberos say Negotiate and leave SPNEGO out.
+func bareKerberos(raw []byte) bool {
+	oid, err := asn1.Marshal(gssapi.OIDKRB5.OID())
+	at := bytes.Index(raw, oid)
+	return err == nil && at > 0 && at <= 6
 }
 
 // reply is the AP-REP and the keys that come with it.

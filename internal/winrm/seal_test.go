@@ -138,7 +138,7 @@ func TestFlippedByte(t *testing.T) {
 				begun := make(chan struct{}, 1)
 				_, client := host(t, func(context.Context, wsman.Command) (int, error) { begun <- struct{}{}; return 0, nil },
 					func(o *Options) { way.set(o); tapped(o, c.out, c.in) })
-				_, err := client.Run(context.Background(), Command{Line: "x", Limit: time.Hour})
+				_, err := client.Run(context.Background(), Command{Line: "x", Stdin: []byte("y"), Limit: 10 * time.Minute})
 				if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %v with %q", err, c.kind, c.says)
 				}
@@ -180,7 +180,7 @@ func TestNoDowngrade(t *testing.T) {
 				var seen func() string
 				s, client := host(t, echo, func(o *Options) { way.set(o); seen = tapped(o, nil, nil) })
 				s.SetFaults(c.faults)
-				_, err := client.Run(context.Background(), Command{Line: "the-command", Limit: time.Hour})
+				_, err := client.Run(context.Background(), Command{Line: "the-command", Limit: 10 * time.Minute})
 				if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %v with %q", err, c.kind, c.says)
 				}

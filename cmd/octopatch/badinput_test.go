@@ -25,7 +25,7 @@ var refusals = []struct {
 	{name: "unknown phase", args: []string{"reboot"}, names: []string{"octopatch reboot: is no command", "octopatch help"}},
 	{name: "unknown phase in the environment", env: []string{"OCTOPATCH_PHASE=drain"}, args: []string{}, names: []string{"octopatch drain: is no command"}},
 	{name: "unknown enum", env: []string{"OCTOPATCH_REBOOT=sometimes"}, names: []string{`OCTOPATCH_REBOOT: "sometimes" is not one of if-required, always, never`}},
-	{name: "unknown precaution", env: []string{"OCTOPATCH_PRECAUTION=vsphere"}, names: []string{`OCTOPATCH_PRECAUTION: "vsphere" is not in this version`}},
+	{name: "unknown precaution", env: []string{"OCTOPATCH_PRECAUTION=prayer"}, names: []string{`OCTOPATCH_PRECAUTION: "prayer" is not one of none`}},
 	{name: "no precaution", env: []string{"OCTOPATCH_PRECAUTION="}, names: []string{"OCTOPATCH_PRECAUTION: is not set", "set it to none"}},
 	{name: "bad duration", env: []string{"OCTOPATCH_DRAIN_TIMEOUT=an hour"}, names: []string{"OCTOPATCH_DRAIN_TIMEOUT: "}},
 	{name: "duration out of its limits", env: []string{"OCTOPATCH_DRAIN_TIMEOUT=1s"}, names: []string{"OCTOPATCH_DRAIN_TIMEOUT: 1s is not between 1m and 168h"}},

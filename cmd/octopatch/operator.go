@@ -54,9 +54,16 @@ func (s *session) patcher(runner operator.Runner) procedure.Patcher {
 // provider is the precaution that OCTOPATCH_PRECAUTION names; nil for none.
 func (s *session) provider(runner operator.Runner) (procedure.Provider, error) {
 	o := s.settings
-	if o.Precaution == "command" {
+	switch o.Precaution {
+	case "command":
 		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
 		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil
+	case "vsphere":
+		ca, err := readFile(o.VSphereCAFile, "OCTOPATCH_VSPHERE_CA_FILE")
+		return precaution.VSphere{
+			URL: o.VSphereURL, Username: o.VSphereUsername, Password: o.VSpherePassword, CAPEM: ca, Fingerprint: o.VSphereFingerprint,
+			Datacenter: o.VSphereDatacenter, VMs: o.VSphereVMs, Memory: o.VSphereMemory, Quiesce: o.VSphereQuiesce,
+		}, err
 	}
 	return nil, nil
 }

@@ -69,7 +69,7 @@ var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
 // commands, and the systems that hold his machines' snapshots.
-var outside = []string{"OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+var outside = []string{"OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
 
 func leadsOut(name string) bool {
 	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })

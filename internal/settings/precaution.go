@@ -1,16 +1,21 @@
 package settings
 
 import (
+	"fmt"
 	"strings"
+
+	"github.com/octopatch/octopatch/internal/procedure"
 )
 
 // required are the variables that each precaution cannot do without.
 var required = map[string][]string{
+	"vsphere": {"OCTOPATCH_VSPHERE_URL", "OCTOPATCH_VSPHERE_USERNAME", "OCTOPATCH_VSPHERE_PASSWORD"},
 	"command": {"OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"},
 }
 
 // own are the beginnings of the variables that belong to one precaution alone.
 var own = map[string]string{
+	"OCTOPATCH_VSPHERE_":        "vsphere",
 	"OCTOPATCH_PRECAUTION_TAKE": "command", "OCTOPATCH_PRECAUTION_VERIFY": "command", "OCTOPATCH_PRECAUTION_REVERT": "command", "OCTOPATCH_PRECAUTION_REMOVE": "command",
 }
 
@@ -22,7 +27,8 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 			add(name, "is not set, and OCTOPATCH_PRECAUTION="+s.Precaution+" needs it", "octopatch settings says what it means")
 		}
 	}
-	if s.Precaution == "" {
+	s.checkVSphere(add)
+	if s.Precaution == "" || s.Precaution == procedure.PrecautionNone { // none is said out loud by plan and report
 		return
 	}
 	for _, name := range Variables() {
@@ -31,6 +37,23 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 				add(name, "is set, and OCTOPATCH_PRECAUTION is "+s.Precaution, "set OCTOPATCH_PRECAUTION="+precaution+", or leave it out")
 			}
 		}
+	}
+}
+
+func (s *Settings) checkVSphere(add adder) {
+	if s.VSphereURL != "" {
+		if err := checkURL(s.VSphereURL); err != nil {
+			add("OCTOPATCH_VSPHERE_URL", err.Error(), "write it like https://vcenter.example.com")
+		} else if !strings.HasPrefix(strings.ToLower(s.VSphereURL), "https://") {
+			add("OCTOPATCH_VSPHERE_URL", "does not begin with https://, and the password would be sent in the clear", "write it like https://vcenter.example.com")
+		}
+	}
+	checkAuthority("OCTOPATCH_VSPHERE_CA_FILE", s.VSphereCAFile, add)
+	if s.VSphereFingerprint != "" && !hash.MatchString(s.VSphereFingerprint) {
+		add("OCTOPATCH_VSPHERE_FINGERPRINT", fmt.Sprintf("%q is not a SHA-256 of 64 hexadecimal digits", s.VSphereFingerprint), "copy it from the certificate that vCenter shows")
+	}
+	if s.VSphereMemory && s.VSphereQuiesce {
+		add("OCTOPATCH_VSPHERE_MEMORY", "is true, and so is OCTOPATCH_VSPHERE_QUIESCE", "set one of them to false: a snapshot with the memory is not quiesced")
 	}
 }
 

@@ -57,7 +57,7 @@ type Settings struct {
 	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
 	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
 
-	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
 	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
 	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`
@@ -65,18 +65,30 @@ type Settings struct {
 	PrecautionRevert  string        `env:"OCTOPATCH_PRECAUTION_REVERT" group:"Precaution" help:"command: puts the machine back, and powers it on."`
 	PrecautionRemove  string        `env:"OCTOPATCH_PRECAUTION_REMOVE" group:"Precaution" help:"command: removes it; exit code 0 also when it is not there."`
 
+	VSphereURL         string            `env:"OCTOPATCH_VSPHERE_URL" group:"Precaution" help:"vsphere: address of vCenter, or of one ESXi host, such as https://vcenter.example.com."`
+	VSphereUsername    string            `env:"OCTOPATCH_VSPHERE_USERNAME" group:"Precaution" help:"vsphere: an account that may create, revert to and remove snapshots of the nodes' virtual machines, and power them on."`
+	VSpherePassword    secret.Secret     `env:"OCTOPATCH_VSPHERE_PASSWORD" group:"Precaution" help:"vsphere: its password."`
+	VSphereCAFile      string            `env:"OCTOPATCH_VSPHERE_CA_FILE" group:"Precaution" help:"vsphere: PEM file with the authority that signed its certificate."`
+	VSphereFingerprint string            `env:"OCTOPATCH_VSPHERE_FINGERPRINT" group:"Precaution" help:"vsphere: SHA-256 of its certificate in hexadecimal: trusts exactly that one."`
+	VSphereDatacenter  string            `env:"OCTOPATCH_VSPHERE_DATACENTER" group:"Precaution" help:"vsphere: the data centre in which the virtual machines are looked for. Unset: all."`
+	VSphereVMs         map[string]string `env:"OCTOPATCH_VSPHERE_VMS" group:"Precaution" help:"vsphere: NODE=virtual machine,... by name or inventory path. Unset: they are called like their nodes."`
+	VSphereMemory      bool              `env:"OCTOPATCH_VSPHERE_MEMORY" envDefault:"false" group:"Precaution" help:"vsphere: with the memory, so that a revert goes on in the middle instead of booting. Needs OCTOPATCH_VSPHERE_QUIESCE=false."`
+	VSphereQuiesce     bool              `env:"OCTOPATCH_VSPHERE_QUIESCE" envDefault:"true" group:"Precaution" help:"vsphere: let VMware Tools bring the disks to rest first."`
+
 	HookBefore  map[string]string `env:"OCTOPATCH_HOOK_BEFORE_" family:"phases" group:"Hooks" help:"A command line for the runner's shell, before that phase (OCTOPATCH_HOOK_BEFORE_STOP); the node stands in its environment. Any exit code but 0 forbids the phase."`
 	HookAfter   map[string]string `env:"OCTOPATCH_HOOK_AFTER_" family:"phases" group:"Hooks" help:"The same, after that phase, also when it failed. Its exit code changes nothing."`
 	HookTimeout time.Duration     `env:"OCTOPATCH_HOOK_TIMEOUT" envDefault:"5m" min:"1s" max:"24h" group:"Hooks" help:"How long a hook may take before it is ended and counts as failed."`
 
 	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
+	Deadman        time.Duration `env:"OCTOPATCH_DEADMAN" envDefault:"45m" min:"0s" max:"24h" group:"Limits" help:"After that long without a sign of the run a host starts its own Octopus service again, through a scheduled task that is there from stop to start. 0: never. At least 15m, which a run may be silent."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`
 	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" min:"0s" max:"24h" group:"Limits" help:"How long a node must stay healthy after it is opened again."`
 
 	Log           string `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
 	ReportDir     string `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json and summary.md. Unset: none are written."`
 	StateDir      string `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
-	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"The unfinished run to go on with, as octopatch status shows it."`
+	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"Go on with this unfinished run and no other. Unset: with whichever is open."`
+	Takeover      string `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run of somebody else to go on with, as octopatch status shows it: for when it is sure that its owner is dead."`
 	StepServerURL string `env:"OCTOPATCH_STEP_SERVER_URL" group:"Output" help:"Inside a step: address of the Octopus Server that runs the step, to prove that it is another one."`
 
 	RehearsalNodes      int         `env:"OCTOPATCH_REHEARSAL_NODES" envDefault:"3" min:"1" max:"16" group:"Rehearsal" help:"Nodes of the simulated cluster; 1 is a single server."`

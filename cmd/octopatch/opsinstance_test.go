@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/octopatch/octopatch/internal/rehearsal"
@@ -24,6 +25,7 @@ import (
 
 // opsInstance is as much of an Octopus Server as setting it up takes: packages, step templates, and who it is.
 type opsInstance struct {
+	mu        sync.Mutex
 	key       string
 	packages  map[string][]byte // id and version, as the file's name says
 	templates []steptemplate.Template
@@ -33,6 +35,8 @@ type opsInstance struct {
 var packageName = regexp.MustCompile(`^(\w+(?:[_.-]\w+)*?)\.(\d+(?:\.\d+){0,3}(?:-[0-9A-Za-z.-]+)?)\.zip$`)
 
 func (o *opsInstance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
 	case r.URL.Path == "/api":
 		fmt.Fprint(w, `{"Application": "Octopus Deploy", "Version": "2026.3.1", "InstallationId": "11111111-2222-4333-8444-555555555555", "Links": {}}`)
@@ -84,7 +88,10 @@ func TestOpsInstance(t *testing.T) {
 		dir := t.TempDir()
 		release(t, dir, bash)
 		asWritten(t, dir, "ops.sh", "", []string{"OPS_URL=" + server.URL, "OPS_API_KEY=" + ops.key}, "bash", "-e").wants(t, 0)
-		if len(ops.templates) != 2 || ops.packages["octopatch 1.2.3"] == nil {
+		ops.mu.Lock()
+		uploaded := ops.packages["octopatch 1.2.3"]
+		ops.mu.Unlock()
+		if len(ops.templates) != 2 || uploaded == nil {
 			t.Fatalf("the ops instance has %d templates, and packages %d", len(ops.templates), len(ops.packages))
 		}
 		for i, template := range steptemplate.Templates() {
@@ -95,7 +102,7 @@ func TestOpsInstance(t *testing.T) {
 		target := newWorld(t, rehearsal.Options{Nodes: 1})
 		variables := stepVariables(t, &bash, target)
 		variables["OctoPatch.Command"], variables["Octopus.Web.ServerUri"] = "preflight", server.URL
-		variables["Octopus.Action.Package[OctoPatch.Package].ExtractedPath"] = extracted(t, ops.packages["octopatch 1.2.3"])
+		variables["Octopus.Action.Package[OctoPatch.Package].ExtractedPath"] = extracted(t, uploaded)
 		got := bash.start(t, variables).end()
 		if s := listen(t, got.out); got.exit != 0 || s.outputs["result"] != "done" {
 			t.Errorf("exit code %d, outputs %v\n%s%s", got.exit, s.outputs, got.out, got.errs)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -35,9 +36,12 @@ type Engine struct {
 	Patcher  procedure.Patcher  // patches instead of Windows Update; nil: Windows Update does
 	// Hook runs the operator's hook of that moment, if there is one. May be nil.
 	Hook func(context.Context, Moment) error
+	// LoginEnds is when the means to log on to Octopus end; zero is never.
+	LoginEnds time.Time
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
 
+	longest    time.Duration                // that a node has taken so far
 	resumed    map[string]procedure.Journal // by node: what the run that goes on has done so far
 	keepFailed atomic.Bool                  // that the runner's copy cannot be stored was said once
 }

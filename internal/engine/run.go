@@ -166,8 +166,12 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 		case e.untouched(t) != "":
 			e.skipNode(t, s.topology, e.untouched(t))
 			t.current = true
+		case e.tooLate(t) != "":
+			reason, stopped = e.tooLate(t), true
+			e.skipNode(t, s.topology, "not begun: "+reason)
 		default:
 			e.oneNode(ctx, t, s.topology)
+			e.longest = max(e.longest, e.Clock.Since(began))
 		}
 		e.nodeEnded(t, began)
 		if t.report.Result == procedure.Failed || t.report.Result == procedure.Unknown {

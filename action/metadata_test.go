@@ -57,7 +57,13 @@ func metadata() string {
 		if row.Default != "" {
 			text += " Default: " + row.Default + "."
 		}
-		entry(&b, Input(row.Variable), text+" Or the variable "+row.Variable+".")
+		names := row.Names // of a family: one for each phase
+		if len(names) == 0 {
+			names = []string{row.Variable}
+		}
+		for _, name := range names {
+			entry(&b, Input(name), text+" Or the variable "+name+".")
+		}
 	}
 	b.WriteString("outputs:\n")
 	for _, o := range Outputs() {

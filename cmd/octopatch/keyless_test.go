@@ -79,7 +79,7 @@ func TestKeylessEndsTooSoon(t *testing.T) {
 	steadily(t, func(t *attempt) {
 		w := newWorld(t, rehearsal.Options{Faults: "job-token-short"})
 		before := w.State()
-		octopatch(t.Context(), w.Environ(), "run").wants(t, 5, "not begun: node OCTO-01 would be back in service by", "and the login to Octopus ends at")
+		octopatch(t.Context(), w.Environ(), "run").wants(t, 5, "the login to Octopus ends at", "and node OCTO-01 is taken to need")
 		putBack(t, w, before)
 		for _, node := range []string{"OCTO-01", "OCTO-02"} {
 			if wrote(w, node, "octopus drain") {

@@ -20,7 +20,7 @@ func TestLoginEndsBeforeTheNode(t *testing.T) {
 	}{
 		{"long", 24 * time.Hour, ExitDone, []procedure.Kind{procedure.Done, procedure.Done, procedure.Done}},
 		{"an_hour_for_the_first", 50 * time.Minute, ExitStopped, []procedure.Kind{procedure.Skipped, procedure.Skipped, procedure.Skipped}},
-		{"one_node_only", 65 * time.Minute, ExitStopped, []procedure.Kind{procedure.Done, procedure.Skipped, procedure.Skipped}},
+		{"one_node_only", 70 * time.Minute, ExitStopped, []procedure.Kind{procedure.Done, procedure.Skipped, procedure.Skipped}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

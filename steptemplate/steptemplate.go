@@ -83,8 +83,8 @@ func template(syntax, script string) Template {
 		Description: "Applies operating-system patches to the Windows machines of *another*, self-hosted Octopus Server with [octopatch](https://github.com/octopatch/octopatch), " +
 			"by the [documented procedure](https://octopus.com/docs/administration/managing-infrastructure/applying-operating-system-upgrades): drain or Maintenance Mode, stop, patch, reboot, start, exit.\n\n" +
 			"Run it on a worker, never on the server that is patched: octopatch refuses that. Upload `octopatch.<version>.zip` to the built-in feed first. " +
-			"A step that is cancelled leaves its journal on the hosts, and the next run goes on from there.\n\n" +
-			"Output variables: `result`, `exit_code`, `run`, `updates_installed`, `downtime_seconds`, `nodes` (JSON), `next`. Artifacts: `octopatch-report.json`, `octopatch-summary.md`.",
+			"A step that is cancelled leaves its journal on the hosts: the same task goes on when it is retried, a later one with *Takeover*.\n\n" +
+			"Output variables: `result`, `exit_code`, `run`, `updates_installed`, `downtime_seconds`, `nodes` (JSON), `next`. Artifacts: the report, the plan and the notice.",
 		Packages: []Package{{
 			ID: id(name, "package"), Name: packageParameter, AcquisitionLocation: "Server",
 			Properties: map[string]string{"Extract": "True", "SelectionMode": "deferred", "PackageParameterName": packageParameter, "Purpose": ""},

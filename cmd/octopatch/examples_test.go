@@ -24,7 +24,7 @@ func example(t *attempt, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)<!-- example: " + regexp.QuoteMeta(name) + " -->\\s*```\\w+\n(.*?)```\n").FindStringSubmatch(strings.ReplaceAll(string(text), "\r\n", "\n"))
+	m := regexp.MustCompile("(?s)<!-- example: " + regexp.QuoteMeta(name) + " -->\\s*```\\w+\n(.*?) *```\n").FindStringSubmatch(strings.ReplaceAll(string(text), "\r\n", "\n"))
 	if m == nil {
 		t.Fatal("the README has no example " + name)
 	}
@@ -45,7 +45,7 @@ func asWritten(t *attempt, dir, file, typed string, environ []string, shell ...s
 		path = *otherOctopatch + string(os.PathListSeparator) + path
 	}
 	var out, errs strings.Builder
-	process := exec.CommandContext(t.Context(), shell[0], append(shell[1:], file)...)
+	process := exec.CommandContext(t.Context(), shell[0], append(shell[1:], "./"+file)...)
 	process.Dir, process.Stdin, process.Stdout, process.Stderr = dir, strings.NewReader(typed), &out, &errs
 	process.Env = with(os.Environ(), append(environ, "PATH="+path)...)
 	_ = process.Run() // the exit code says it
@@ -76,6 +76,9 @@ func theirs(t *attempt, block string, assignment *regexp.Regexp, w *rehearsal.Wo
 	return filled
 }
 
+// readHost stands for the person at the prompt: PowerShell itself takes a secret from a keyboard only.
+const readHost = "function Read-Host([string]$Prompt, [switch]$AsSecureString) { ConvertTo-SecureString ([Console]::In.ReadLine()) -AsPlainText -Force }; ."
+
 // TestJumpBox: the sessions of the README, typed as they stand there.
 func TestJumpBox(t *testing.T) {
 	if testing.Short() {
@@ -88,9 +91,12 @@ func TestJumpBox(t *testing.T) {
 		shell          []string
 	}{
 		{"jumpbox.sh", "octopatch.env", regexp.MustCompile(`(?m)^(export )(\w+)(=)(.*)$`), []string{"bash", "-e"}},
-		{"jumpbox.ps1", "octopatch.env.ps1", regexp.MustCompile(`(?m)^(\$env:)(\w+)( = )(.*)$`), []string{"pwsh", "-NoProfile", "-File"}},
+		{"jumpbox.ps1", "octopatch.env.ps1", regexp.MustCompile(`(?m)^(\$env:)(\w+)( = )(.*)$`), []string{"pwsh", "-NoProfile", "-Command", readHost}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
+			if runtime.GOOS == "windows" && c.shell[0] == "bash" {
+				t.Skip("the session is for Linux and macOS")
+			}
 			steadily(t, func(t *attempt) {
 				w := newWorld(t, rehearsal.Options{Nodes: 1})
 				before := w.State()

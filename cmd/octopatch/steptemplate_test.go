@@ -240,7 +240,7 @@ func TestStepIsCancelled(t *testing.T) {
 		if run == nil {
 			t.Fatal("no run began", s.out.String())
 		}
-		variables["OctoPatch.RunId"] = run[1]
+		variables["OctoPatch.Takeover"], variables["Octopus.Task.Id"] = run[1], "ServerTasks-8" // the next task, which is another owner
 		var got ending
 		for range 20 { // the worker on the host outlives the step: while it installs, and while a lease is live, a run is not taken up
 			if err := target.Clock.Sleep(t.Context(), 10*time.Minute); err != nil {
@@ -250,7 +250,10 @@ func TestStepIsCancelled(t *testing.T) {
 				break
 			}
 		}
-		got.wants(t, 0, "run "+run[1]+" begins")
+		got.wants(t, 0, "run "+run[1]+" ended with exit code 0")
+		if nodes := listen(t, got.out).outputs["nodes"]; !strings.Contains(nodes, `"windows":"20348.4175"`) {
+			t.Errorf("not all is installed: %s", nodes)
+		}
 		allKept(t, target, before)
 	})
 }

@@ -112,13 +112,13 @@ func (s *Server) admit(w *writer, r *http.Request, size int, m *message, bad err
 	user, ok := s.authenticate(w, r, f.Unauthorized)
 	switch {
 	case !ok:
-	case size == 0 && r.Header.Get("Authorization") != "": // a login by itself, as clients make it before they seal
+	case size == 0: // a login by itself, as clients make it before they seal
 		w.WriteHeader(http.StatusOK)
 	case s.o.Certificate == nil && !sealed: // AllowUnencrypted=false
 		s.turnAway(w)
 	case size > maxRequest:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	case size == 0 || bad != nil:
+	case bad != nil:
 		w.WriteHeader(http.StatusBadRequest)
 	case m.Body.Identify != nil:
 		w.put(http.StatusOK, identified)

@@ -96,8 +96,8 @@ func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 
 // worldAfterwards says what the world itself shows, and counts the promises that no good run may break.
 func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) (broken int) {
-	text := s.text()
-	fmt.Fprintf(text, "\nThe world afterwards, by its own account:\n")
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nThe world afterwards, by its own account:\n")
 	for _, p := range rehearsal.Compare(before, w.State()) {
 		mark := "+"
 		if !p.Kept {
@@ -106,9 +106,12 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 				broken++
 			}
 		}
-		fmt.Fprintf(text, "  %s %-8s %s\n", mark, p.Node, p.What)
+		fmt.Fprintf(&text, "  %s %-8s %s\n", mark, p.Node, p.What)
 	}
-	fmt.Fprintf(text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	fmt.Fprintf(&text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	if s.settings.Log != "json" || broken > 0 { // a good run in json mode is silent besides its events
+		fmt.Fprint(s.text(), text.String())
+	}
 	return broken
 }
 

@@ -66,6 +66,8 @@ func TestAcceptors(t *testing.T) {
 		{"kerberos/http/ccache", []func(*Options){cache("ccache")}, nil, ""},
 		{"kerberos/http/aes128", []func(*Options){named("aes128.octopatch.test")}, nil, ""},
 		{"kerberos/http/aes256_sha2", []func(*Options){named("sha2.octopatch.test")}, nil, ""},
+		{"kerberos/http/another_realm", []func(*Options){named("far.other.test")}, nil, ""},
+		{"kerberos/http/another_realm_by_referral", []func(*Options){named("far.other.test"), func(o *Options) { o.KRB5Conf = file("referred.conf") }}, nil, ""},
 		{"kerberos/https/password", []func(*Options){https}, nil, ""},
 		{"kerberos/https/keytab", []func(*Options){https, keytab}, nil, ""},
 		{"kerberos/https/ccache", []func(*Options){https, cache("ccache")}, nil, ""},

@@ -86,7 +86,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 	result := make(chan error, 1)
 	go func() {
-		_, err := c.Run(context.Background(), Command{Line: "hang", Limit: time.Hour})
+		_, err := c.Run(context.Background(), Command{Line: "hang", Limit: 15 * time.Minute})
 		result <- err
 	}()
 	<-begun

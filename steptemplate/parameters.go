@@ -14,11 +14,11 @@ const (
 )
 
 // rows are the settings that a step may set, one for each variable. The rehearsal is not for steps, and how the log
-// is written is known.
+// is written is known; ID tokens of GitHub are for GitHub's jobs.
 func rows() []settings.Row {
 	var list []settings.Row
 	for _, row := range settings.Table() {
-		if row.Group == "Rehearsal" || row.Variable == "OCTOPATCH_LOG" {
+		if row.Group == "Rehearsal" || slices.Contains([]string{"OCTOPATCH_LOG", "OCTOPATCH_SERVICE_ACCOUNT_ID"}, row.Variable) {
 			continue
 		}
 		if len(row.Names) == 0 {

@@ -38,7 +38,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM})
+	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -64,7 +64,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 }
 
 // reachesElsewhere are settings that would lead a rehearsal out of its world.
-var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
+var reachesElsewhere = map[string]bool{"OCTOPUS_API_KEY": true, "OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_SERVICE_ACCOUNT_ID": true, "ACTIONS_ID_TOKEN_REQUEST_URL": true, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
 	"OCTOPATCH_WINRM_KRB5_CONF": true, "OCTOPATCH_WINRM_KRB5_CCACHE": true, "OCTOPATCH_WINRM_KRB5_KEYTAB": true, "OCTOPATCH_WINRM_FINGERPRINT": true, "OCTOPATCH_WINRM_USERNAME": true, "OCTOPATCH_WINRM_PASSWORD": true}
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own

@@ -89,7 +89,7 @@ func settable() []string {
 	var list []string
 	for _, row := range settings.Table() {
 		switch {
-		case row.Group == "Rehearsal":
+		case row.Group == "Rehearsal", row.Variable == "OCTOPATCH_SERVICE_ACCOUNT_ID": // is for jobs of GitHub
 		case len(row.Names) > 0:
 			list = append(list, row.Names...)
 		default:

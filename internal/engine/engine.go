@@ -40,6 +40,8 @@ type Engine struct {
 	Patcher  procedure.Patcher  // patches instead of Windows Update; nil: Windows Update does
 	// Hook runs the operator's hook of that moment, if there is one. May be nil.
 	Hook func(context.Context, Moment) error
+	// LoginEnds is when the means to log on to Octopus end; zero is never.
+	LoginEnds time.Time
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
 

@@ -29,6 +29,7 @@ type Options struct {
 	Nodes   []string // node names; one is a single server
 	Version string   // empty: a version of 2026
 	Key     string   // the API key, or access token, of an administrator's service account
+	Keyless *Keyless // nil: keys only
 	Log     *record.Log
 	Faults  *fault.Set
 	Wire    Wire // nil: nobody looks
@@ -46,6 +47,7 @@ type Cluster struct {
 	clock        clock.Clock
 	seed         int64
 	key          string
+	keyless      *Keyless
 	log          *record.Log
 	faults       *fault.Set
 	wire         Wire
@@ -66,9 +68,10 @@ type Cluster struct {
 	maintenance maintenance
 	turn        int // of the balancer's round robin
 	arrivals    arrivals
-	strikes     map[string]int // how often a counted fault was met
-	brokenUntil time.Time      // octopus-503
-	changed     bool           // a write was accepted
+	tokens      map[string]time.Time // access tokens, and when they end
+	strikes     map[string]int       // how often a counted fault was met
+	brokenUntil time.Time            // octopus-503
+	changed     bool                 // a write was accepted
 	injections  []*Injection
 	requests    Requests
 	outages     []Outage
@@ -95,7 +98,7 @@ func New(o Options) (*Cluster, error) {
 		o.Log = &record.Log{}
 	}
 	c := &Cluster{
-		clock: o.Clock, seed: o.Seed, key: o.Key, log: o.Log, faults: o.Faults, wire: o.Wire,
+		clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
 		strikes: map[string]int{}, requests: newRequests(),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())

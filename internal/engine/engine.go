@@ -35,8 +35,12 @@ type Engine struct {
 	Patcher  procedure.Patcher  // patches instead of Windows Update; nil: Windows Update does
 	// Hook runs the operator's hook of that moment, if there is one. May be nil.
 	Hook func(context.Context, Moment) error
+	// Announced gets the notice of the window once it is made. May be nil.
+	Announced func(procedure.Notice)
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
+	// Copy is the newest copy of a node's journal, of one run or of the last; nil without one. May be nil.
+	Copy func(node, run string) (*procedure.Journal, error)
 
 	resumed    map[string]procedure.Journal // by node: what the run that goes on has done so far
 	keepFailed atomic.Bool                  // that the runner's copy cannot be stored was said once

@@ -28,6 +28,7 @@ type Options struct {
 	Seed       int64
 	Faults     string // "name[@node],…"
 	PowerShell bool   // real PowerShell executes the scripts
+	Program    string // this program, as a shell starts it; empty: the world offers no precaution
 	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
 }
 
@@ -43,17 +44,19 @@ const octopusVersion = "2026.3.4711"
 
 // World is a running simulation. Close ends it.
 type World struct {
-	Clock   clock.Clock
-	Log     *record.Log
-	cluster *server.Cluster
-	hosts   []*host
-	faults  *fault.Set
-	dir     string
-	key     string
-	user    string
-	pass    string
-	auth    string // ntlm, kerberos or basic
-	tls     bool
+	Clock     clock.Clock
+	Log       *record.Log
+	cluster   *server.Cluster
+	hosts     []*host
+	faults    *fault.Set
+	dir       string
+	key       string
+	user      string
+	pass      string
+	auth      string // ntlm, kerberos or basic
+	tls       bool
+	program   string // this program, for the precaution's commands
+	snapshots *hypervisor
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -80,6 +83,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
+	w.program = o.Program
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -95,6 +99,9 @@ func (w *World) start(o Options) error {
 	var err error
 	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Log: w.Log, Faults: w.faults})
 	if err != nil {
+		return err
+	}
+	if err := w.openHypervisor(); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -113,6 +120,9 @@ func (w *World) start(o Options) error {
 // Close ends the world and removes its files.
 func (w *World) Close() error {
 	var errs []error
+	if w.snapshots != nil {
+		errs = append(errs, w.snapshots.Close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
@@ -140,6 +150,9 @@ func (w *World) Environ() []string {
 		pass = "not-" + pass
 	}
 	env := w.logins(pass, prints)
+	if w.program != "" {
+		env = append(env, w.precautionEnviron(w.program)...)
+	}
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),
 		"OCTOPUS_API_KEY="+w.key,

@@ -80,6 +80,8 @@ type Machine struct {
 	started   map[string]int     // scripts that were started, by name
 	injected  []injection
 	commands  int
+	points    []*point // snapshots, oldest first
+	power     int      // how often the power was cut
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.

@@ -69,6 +69,8 @@ type session struct {
 	endLog   func()
 	warnings *report.Warnings
 	notify   *notify.Sink // what must not be missed; sends to nobody where nobody is named
+	reported string       // the report directory, once something was written to it
+	handed   bool         // GitHub has its outputs and summary
 }
 
 // run is the program: it reads the command and the settings, and returns the exit code.
@@ -109,10 +111,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func (s *session) start(ctx context.Context) int {
 	var err error
 	s.settings, err = settings.Load(s.environ, s.command.need)
-	s.out.Hide(s.settings.Secrets()...)
-	s.errs.Hide(s.settings.Secrets()...)
-	s.out.Hide(notify.Secrets(notify.Services(s.settings.Notify))...)
-	s.errs.Hide(notify.Secrets(notify.Services(s.settings.Notify))...)
+	s.mask(slices.Concat(s.settings.Secrets(), notify.Secrets(notify.Services(s.settings.Notify))))
 	s.openSink(s.settings.RehearsalClock)
 	defer func() { s.endLog() }()
 	if err = errors.Join(err, s.openNotify()); err != nil {
@@ -158,18 +157,12 @@ func (s *session) refuse(err error) int {
 	if !s.jsonLog() {
 		s.complain(err)
 		report.Refused(s.log, s.document(), errors.New(s.out.Clean(err.Error())))
+		s.hand(report.Report{Exit: engine.ExitRefused, Command: s.command.name, Error: err.Error()}, procedure.Plan{})
 		return engine.ExitRefused
 	}
 	code, now := engine.ExitRefused, s.settings.RehearsalClock.Now()
 	report.NewJSON(s.document()).Event(procedure.Event{Type: procedure.RunEnded, Time: now, Run: journal.NewRun(now), Reason: err.Error(), Exit: &code})
 	return code
-}
-
-// complain writes each fault on a line of its own.
-func (s *session) complain(err error) {
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(s.errs, "octopatch: %s\n", line)
-	}
 }
 
 // jsonLog: standard output holds events and nothing else.

@@ -21,7 +21,7 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	w, err := s.wire()
 	if err != nil {
 		s.refuse(err)
-		return engine.Result{Exit: engine.ExitRefused, Err: err}, report.Report{Exit: engine.ExitRefused}
+		return engine.Result{Exit: engine.ExitRefused, Err: err}, report.Report{Exit: engine.ExitRefused, Command: s.command.name, Error: err.Error()}
 	}
 	defer w.close()
 	clk := w.engine.Clock
@@ -61,9 +61,7 @@ func (s *session) report(result engine.Result, started, ended time.Time, seconds
 // finish writes the report directory and the summary, and returns the exit code.
 func (s *session) finish(result engine.Result, r report.Report) int {
 	if s.settings.ReportDir != "" {
-		if err := r.Write(s.settings.ReportDir); err != nil {
-			fmt.Fprintf(s.errs, "octopatch: %v\n", err)
-		}
+		s.wrote(r.Write(s.settings.ReportDir))
 	}
 	if s.settings.Log != "json" && result.Exit != engine.ExitRefused {
 		r.Summary(s.out)
@@ -80,7 +78,17 @@ func (s *session) handOver(r report.Report, files ...string) int {
 		files = nil
 	}
 	report.HandOver(s.log, s.document(), r, files...)
+	s.hand(r, procedure.Plan{})
 	return r.Exit
+}
+
+// wrote remembers that the report directory holds something, or says why it does not.
+func (s *session) wrote(err error) {
+	if err != nil {
+		fmt.Fprintf(s.errs, "octopatch: %v\n", err)
+		return
+	}
+	s.reported = s.settings.ReportDir
 }
 
 func runAll(ctx context.Context, s *session) int {
@@ -108,6 +116,10 @@ func runPlan(ctx context.Context, s *session) int {
 		plan, r = e.Plan(ctx)
 		return r
 	})
+	if s.settings.ReportDir != "" && len(plan.Nodes) > 0 {
+		s.wrote(report.WritePlan(s.settings.ReportDir, plan, s.out.Clean))
+	}
+	s.hand(r, plan)
 	switch {
 	case len(plan.Nodes) == 0:
 	case s.asJSON:
@@ -116,7 +128,7 @@ func runPlan(ctx context.Context, s *session) int {
 		fmt.Fprintln(s.out)
 		report.Plan(s.out, plan)
 	}
-	return s.handOver(r)
+	return s.handOver(r, "plan.json", "plan.md")
 }
 
 func runStatus(ctx context.Context, s *session) int {

@@ -56,6 +56,14 @@ func value(environ []string, name string) string {
 	return ""
 }
 
+// judge is a test, or one attempt at it.
+type judge interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Log(args ...any)
+	Failed() bool
+}
+
 // ending is what one call of octopatch left on its streams.
 type ending struct {
 	exit      int
@@ -80,7 +88,7 @@ func (e ending) events(t *attempt) []procedure.Event {
 }
 
 // wants holds exit code and words; words beginning with ! must not be there.
-func (e ending) wants(t *attempt, exit int, words ...string) {
+func (e ending) wants(t judge, exit int, words ...string) {
 	t.Helper()
 	all := e.out + e.errs
 	if e.exit != exit {

@@ -45,10 +45,17 @@ func (g *GitHub) Event(e procedure.Event) {
 	default:
 		g.text.Event(e)
 	}
-	if bad(e) && (e.Type != procedure.PhaseEnded || e.Node == "") { // a node's failed phase comes again with the node's end
+	if bad(e) && !comesAgain(e) {
 		g.action.Errorf("%s", annotation(e))
 	}
 }
+
+// comesAgain: a node's failed phase comes again with the node's end, and each fault of a refusal by itself.
+func comesAgain(e procedure.Event) bool {
+	return e.Type == procedure.PhaseEnded && (e.Node != "" || e.Phase == "preflight") || e.Type == procedure.RunEnded && exit(e) == refused
+}
+
+const refused = 4 // exit code
 
 // begin opens a group. Groups do not nest: phases that overlap, as the nodes' scans do, share one.
 func (g *GitHub) begin(key string, e procedure.Event) {

@@ -59,19 +59,27 @@ func (w *Warnings) Event(e procedure.Event) {
 
 // Write puts report.json and summary.md into the directory.
 func (r Report) Write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return writeFault(dir, err)
-	}
 	text, err := json.MarshalIndent(r.whole(), "", "  ")
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct{ name, text string }{{"report.json", string(text) + "\n"}, {"summary.md", r.Markdown()}} {
-		if r.Clean != nil {
-			file.text = r.Clean(file.text)
+	return writeFiles(dir, r.Clean, []file{{"report.json", string(text) + "\n"}, {"summary.md", r.Markdown()}})
+}
+
+// file is one file of the report directory.
+type file struct{ name, text string }
+
+// writeFiles makes the directory where it is missing; clean takes secrets out, nil leaves the text as it is.
+func writeFiles(dir string, clean func(string) string, files []file) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return writeFault(dir, err)
+	}
+	for _, f := range files {
+		if clean != nil {
+			f.text = clean(f.text)
 		}
-		if err := replace(filepath.Join(dir, file.name), file.text); err != nil {
-			return writeFault(filepath.Join(dir, file.name), err)
+		if err := replace(filepath.Join(dir, f.name), f.text); err != nil {
+			return writeFault(filepath.Join(dir, f.name), err)
 		}
 	}
 	return nil

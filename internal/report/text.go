@@ -152,8 +152,16 @@ var breaker = strings.NewReplacer("##[", "# #[", "##octopus[", "# #octopus[", "#
 
 // plain is text as one line that neither moves a cursor nor commands a CI system.
 func plain(text string) string {
+	text = oneLine(text)
+	if strings.HasPrefix(text, "::") { // GitHub's commands are those at the begin of a line
+		return ": :" + text[2:]
+	}
+	return text
+}
+
+func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(text), "\r", ""), "\n", "; ")
-	return breaker.Replace(strings.Map(func(r rune) rune {
+	return breaker.Replace(strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
 			return ' '
@@ -161,7 +169,7 @@ func plain(text string) string {
 			return -1
 		}
 		return r
-	}, text))
+	}, text)))
 }
 
 // Span writes seconds as people say them: "8 s", "4 min 10 s", "1 h 5 min".

@@ -68,7 +68,7 @@ func (s *Settings) checkVSphere(add adder) {
 func Variables() []string {
 	var list []string
 	for _, r := range Table() {
-		list = append(list, r.names()...)
+		list = append(list, r.Variables()...)
 		if r.Secret {
 			list = append(list, r.Variable+fileSuffix)
 		}

@@ -29,8 +29,8 @@ type Row struct {
 // anyPhase stands for a phase's name in the variable of a family's row.
 const anyPhase = "PHASE"
 
-// names lists the variables of a row.
-func (r Row) names() []string {
+// Variables lists the variables of a row.
+func (r Row) Variables() []string {
 	if len(r.Names) > 0 {
 		return r.Names
 	}

@@ -32,15 +32,23 @@ func TestActionInputs(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^  (\w+):\n    description: '.{10,}'$`).FindAllStringSubmatch(inputs, -1) {
 		got[m[1]] = true
 	}
-	var table []struct{ Variable string }
+	var table []struct {
+		Variable string
+		Names    []string
+	}
 	if err := json.Unmarshal([]byte(octopatch(t.Context(), nil, "settings", "--json").out), &table); err != nil || len(table) < 40 {
 		t.Fatalf("%d settings, %v", len(table), err)
 	}
 	for _, row := range table {
-		if !got[action.Input(row.Variable)] {
-			t.Errorf("%s has no input %s", row.Variable, action.Input(row.Variable))
+		if len(row.Names) == 0 {
+			row.Names = []string{row.Variable}
 		}
-		delete(got, action.Input(row.Variable))
+		for _, name := range row.Names {
+			if !got[action.Input(name)] {
+				t.Errorf("%s has no input %s", name, action.Input(name))
+			}
+			delete(got, action.Input(name))
+		}
 	}
 	if !got["binary"] || !got["download_url"] || len(got) != 2 {
 		t.Errorf("inputs that are no settings: %v", got)

@@ -122,25 +122,32 @@ func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 			fmt.Fprintf(s.out, "A simulated Octopus Server with %d node(s), %g times as fast as the wall clock. Nothing outside this process is touched.\n\n", len(before.Hosts), w.Clock.Speed())
 		}
 		code := runAll(ctx, s)
-		if s.settings.Log != "json" {
-			s.worldAfterwards(w, before, began)
+		broken := s.worldAfterwards(w, before, began)
+		if broken > 0 && slices.Contains([]int{engine.ExitDone, engine.ExitRefused, engine.ExitStopped}, code) {
+			s.complain(fmt.Errorf("the run ended in %d, and %d things that it promises then are not so", code, broken))
+			return engine.ExitFailed
 		}
 		return code
 	}
 	return s.start(ctx)
 }
 
-// worldAfterwards says what the world itself shows.
-func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) {
-	fmt.Fprintf(s.out, "\nThe world afterwards, by its own account:\n")
+// worldAfterwards says what the world itself shows, and counts the promises that no good run may break.
+func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) (broken int) {
+	text := s.text()
+	fmt.Fprintf(text, "\nThe world afterwards, by its own account:\n")
 	for _, p := range rehearsal.Compare(before, w.State()) {
 		mark := "+"
 		if !p.Kept {
 			mark = "x"
+			if !p.Asked {
+				broken++
+			}
 		}
-		fmt.Fprintf(s.out, "  %s %-8s %s\n", mark, p.Node, p.What)
+		fmt.Fprintf(text, "  %s %-8s %s\n", mark, p.Node, p.What)
 	}
-	fmt.Fprintf(s.out, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	fmt.Fprintf(text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	return broken
 }
 
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.

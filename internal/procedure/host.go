@@ -59,6 +59,8 @@ type HostFacts struct {
 	Watchdogs  []Watchdog
 	Folder     string // "absent", "ours", or why the folder cannot be trusted
 	Journal    *Journal
+	Lease      *Lease // nil: nobody works on it
+	Deadman    *Armed // nil: not armed
 }
 
 // HostHealth is what decides whether a node may be opened again.
@@ -77,6 +79,7 @@ type HostHealth struct {
 type StopOrder struct {
 	Services []string
 	Limit    time.Duration // for each service to reach Stopped
+	Deadman  Deadman       // set before anything stops
 }
 
 // StartOrder says what to put back: the prior state comes from the journal on the host itself.
@@ -139,4 +142,6 @@ type Host interface {
 	Servicer
 	Updater
 	Rebooter
+	Locker
+	Armer
 }

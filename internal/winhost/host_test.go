@@ -151,7 +151,7 @@ func TestStopAsksAsTheScriptReads(t *testing.T) {
 	want := map[string]any{
 		"change": map[string]any{"run": "r1", "counter": 4.0, "node": "OCTO-01", "owner": "me", "topology": "ha", "at": 7.0,
 			"intent": map[string]any{"phase": "stop", "what": "stop", "at": 7.0}},
-		"services": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0,
+		"services": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0, "deadman": nil,
 	}
 	if diff := cmp.Diff(want, f.all[0].request); diff != "" {
 		t.Error(diff)

@@ -16,10 +16,19 @@ type Write struct {
 	Fate   string    `json:"fate"` // "applied", "refused", "lost reply" (applied, not answered), "unapplied" (answered with an error or a reset, world unchanged)
 }
 
-// Log collects writes; its methods may be called from any goroutine.
+// Span is time that the world itself took for something: a service that starts, an installation, a reboot.
+type Span struct {
+	Node string
+	What string
+	From time.Time // simulated
+	To   time.Time
+}
+
+// Log collects writes and what the world took its time for; its methods may be called from any goroutine.
 type Log struct {
 	mu     sync.Mutex
 	writes []Write
+	spans  []Span
 }
 
 // Add appends one write.
@@ -34,4 +43,18 @@ func (l *Log) Writes() []Write {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Write(nil), l.writes...)
+}
+
+// Took appends one span.
+func (l *Log) Took(s Span) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spans = append(l.spans, s)
+}
+
+// Spans returns a copy of the spans, in the order in which they ended.
+func (l *Log) Spans() []Span {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]Span(nil), l.spans...)
 }

@@ -39,9 +39,11 @@ func allow(system bool) error {
 
 // search waits as long as a search takes and lists what is offered.
 func (m *Machine) search(ctx context.Context) ([]*update, error) {
+	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, m.draw.search); err != nil {
 		return nil, err
 	}
+	m.took("search", began)
 	if m.has("search-fails") {
 		return nil, com(0x8024402C)
 	}
@@ -86,9 +88,11 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 	if !eula {
 		return failed(0x80240023), nil // WU_E_EULAS_DECLINED
 	}
+	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, took); err != nil {
 		return outcome{}, err
 	}
+	m.took("download", began)
 	if m.has("disk-full") {
 		return failed(0x80070070), nil
 	}
@@ -202,6 +206,8 @@ func (m *Machine) work(ctx context.Context, u *update, took time.Duration) error
 		took *= 4
 	}
 	const step = 10 * time.Second
+	began := m.clock.Now()
+	defer func() { m.took("install", began) }()
 	for spent := time.Duration(0); stuck || spent < took; spent += step {
 		if err := m.clock.Sleep(ctx, min(step, max(took-spent, time.Second))); err != nil {
 			return err

@@ -28,6 +28,7 @@ type Options struct {
 	Faults     *fault.Set
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
+	Still      bool        // no trigger starts a registered task by itself
 
 	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
 	Version  string // file version of Octopus.Server.exe; empty: some
@@ -61,27 +62,30 @@ type Machine struct {
 	events    chan func()
 	eventsEnd chan struct{}
 
-	mu        sync.Mutex
-	session   context.Context // from boot to shutdown
-	shutdown  context.CancelFunc
-	up        bool
-	boots     int
-	bootTime  time.Time
-	services  []*service
-	tasks     []*task
-	folders   map[string]string // task folders and their access lists
-	registry  map[string]*key
-	security  map[string]guarded // access lists of directories, by path
-	updates   []*update
-	agent     agent
-	pending   context.CancelFunc // takes back a shutdown that is scheduled
-	leaving   bool               // the shutdown is in progress
-	processes map[string]process // PowerShell that may talk to the machine, by its token
-	started   map[string]int     // scripts that were started, by name
-	injected  []injection
-	commands  int
-	points    []*point // snapshots, oldest first
-	power     int      // how often the power was cut
+	leases sync.Mutex // between processes of this machine, as the lock file is
+
+	mu         sync.Mutex
+	session    context.Context // from boot to shutdown
+	shutdown   context.CancelFunc
+	up         bool
+	boots      int
+	bootTime   time.Time
+	services   []*service
+	tasks      []*task
+	folders    map[string]string // task folders and their access lists
+	registry   map[string]*key
+	security   map[string]guarded // access lists of directories, by path
+	updates    []*update
+	agent      agent
+	pending    context.CancelFunc // takes back a shutdown that is scheduled
+	leaving    bool               // the shutdown is in progress
+	processes  map[string]process // PowerShell that may talk to the machine, by its token
+	started    map[string]int     // scripts that were started, by name
+	injected   []injection
+	commands   int
+	shutdownAt time.Time // when the last shutdown was asked for
+	points     []*point  // snapshots, oldest first
+	power      int       // how often the power was cut
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.
@@ -241,6 +245,13 @@ func (m *Machine) log(what, detail, fate string) {
 		return
 	}
 	m.o.Log.Add(record.Write{Time: m.clock.Now(), Node: m.o.Name, What: what, Detail: detail, Fate: fate})
+}
+
+// took notes what the machine has spent its time on since then.
+func (m *Machine) took(what string, since time.Time) {
+	if m.o.Log != nil {
+		m.o.Log.Took(record.Span{Node: m.o.Name, What: what, From: since, To: m.clock.Now()})
+	}
 }
 
 // makeFiles creates the directories that Windows has.

@@ -60,7 +60,7 @@ func argument(args []string, i int) string {
 // schedule restarts the machine after a while. The caller holds the lock.
 func (m *Machine) schedule(after time.Duration) {
 	ctx, cancel := context.WithCancel(m.life)
-	m.pending = cancel
+	m.pending, m.shutdownAt = cancel, m.clock.Now()
 	m.spawn(func() {
 		defer cancel()
 		if m.clock.Sleep(ctx, after) != nil {
@@ -151,6 +151,7 @@ func (m *Machine) boot() {
 
 	m.after(session, logonDelay, func() { m.makeKey(keyLogon, true) })
 	m.after(session, commitDelay, func() {
+		m.took("reboot", m.shutdownAt)
 		if !m.agent.installing {
 			m.setValue(keyCBS+`\Interface`, "ServicingInProgress", 0)
 		}

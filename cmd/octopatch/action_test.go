@@ -187,6 +187,7 @@ func TestActionSettings(t *testing.T) {
 	local := "INPUT_BINARY=" + program(t)
 	s.main(local, "INPUT_PHASE=  ", "OCTOPATCH_PHASE=version").wants(t, 0, "octopatch ")
 	s.main(local, "INPUT_PHASE=version", "OCTOPATCH_PHASE=run").wants(t, 0, "octopatch ")
+	s.main("OCTOPATCH_BINARY="+program(t), "OCTOPATCH_PHASE=version").wants(t, 0, "octopatch ")
 	s.main(local, "INPUT_PHASE=plan", "INPUT_MAX_ROUND=3").wants(t, 4, "OCTOPATCH_MAX_ROUND: is not a setting of octopatch (did you mean OCTOPATCH_MAX_ROUNDS?")
 	got := s.main(local, "INPUT_PHASE=plan", "INPUT_SERVER=nowhere", "INPUT_API_KEY=API-VERYSECRET", "OCTOPUS_URL=https://octopus.example.com", "INPUT_NODES=A,A\n::warning::injected")
 	got.wants(t, 4, "::add-mask::API-VERYSECRET\n::error title=octopatch refused::OCTOPUS_URL: ")

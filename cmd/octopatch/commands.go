@@ -76,8 +76,8 @@ type session struct {
 // run is the program: it reads the command and the settings, and returns the exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	s := &session{environ: environ, out: report.NewRedact(stdout), errs: report.NewRedact(stderr), endLog: func() {}}
-	if f, ok := stdout.(*os.File); ok {
-		s.terminal = report.IsTerminal(f)
+	if f, ok := stdout.(standard); ok {
+		s.terminal = report.IsTerminal(f.file)
 	}
 	defer s.out.Flush()  //nolint:errcheck // nobody is left to tell
 	defer s.errs.Flush() //nolint:errcheck // nobody is left to tell

@@ -43,7 +43,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Program: self()})
+	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -102,7 +102,7 @@ func (s *session) askSnapshots(ctx context.Context, what string) int {
 }
 
 // reachesElsewhere are settings that would lead a rehearsal out of its world.
-var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
+var reachesElsewhere = map[string]bool{"OCTOPUS_API_KEY": true, "OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_SERVICE_ACCOUNT_ID": true, "ACTIONS_ID_TOKEN_REQUEST_URL": true, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
 	"OCTOPATCH_WINRM_KRB5_CONF": true, "OCTOPATCH_WINRM_KRB5_CCACHE": true, "OCTOPATCH_WINRM_KRB5_KEYTAB": true, "OCTOPATCH_WINRM_FINGERPRINT": true, "OCTOPATCH_WINRM_USERNAME": true, "OCTOPATCH_WINRM_PASSWORD": true}
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
@@ -134,8 +134,8 @@ func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 
 // worldAfterwards says what the world itself shows, and counts the promises that no good run may break.
 func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) (broken int) {
-	text := s.text()
-	fmt.Fprintf(text, "\nThe world afterwards, by its own account:\n")
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nThe world afterwards, by its own account:\n")
 	for _, p := range rehearsal.Compare(before, w.State()) {
 		mark := "+"
 		if !p.Kept {
@@ -144,9 +144,12 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 				broken++
 			}
 		}
-		fmt.Fprintf(text, "  %s %-8s %s\n", mark, p.Node, p.What)
+		fmt.Fprintf(&text, "  %s %-8s %s\n", mark, p.Node, p.What)
 	}
-	fmt.Fprintf(text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	fmt.Fprintf(&text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	if s.settings.Log != "json" || broken > 0 { // a good run in json mode is silent besides its events
+		fmt.Fprint(s.text(), text.String())
+	}
 	return broken
 }
 

@@ -62,6 +62,9 @@ func (h *fakeHost) Release(context.Context) error {
 			h.n.lease = nil
 		}
 	}
+	if err == nil {
+		h.nonce = ""
+	}
 	return err
 }
 

@@ -51,6 +51,10 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 		disk := *n
 		journal := *n.journal
 		disk.journal = &journal
+		if n.lease != nil {
+			lease := *n.lease
+			disk.lease = &lease
+		}
 		f.disks[p.Node+p.Name] = disk
 	}
 	progress("100 %")
@@ -75,6 +79,10 @@ func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(strin
 		n := f.w.node(p.Node)
 		journal := *disk.journal
 		n.service, n.watchdog, n.journal, n.ubr, n.queue, n.pending = disk.service, disk.watchdog, &journal, disk.ubr, disk.queue, disk.pending
+		if n.lease = nil; disk.lease != nil { // rewound as well
+			lease := *disk.lease
+			n.lease = &lease
+		}
 		n.neverBack, n.neverRuns, n.hostDown = false, false, true
 		n.boot++
 		time.AfterFunc(3*time.Minute, func() {

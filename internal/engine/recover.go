@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
 )
@@ -11,10 +12,18 @@ import (
 // Recover restores the operating system of one node to just before patching, starts it and opens it again. The
 // host need not answer: then the runner's copy of the journal is what is known of it.
 func (e *Engine) Recover(ctx context.Context) Result {
+	var cancel context.CancelFunc
+	e.grace, cancel = graceful(ctx)
+	defer cancel()
+	e.alone = true
 	t, err := e.recoverTarget(ctx)
+	if t != nil {
+		defer e.unlock(e.grace, []*target{t})
+	}
 	if err != nil {
 		return e.refused(err)
 	}
+	t.works(true)
 	began := e.Clock.Now()
 	topology := t.book.Journal().Topology
 	t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
@@ -77,18 +86,29 @@ func (e *Engine) recoverTarget(ctx context.Context) (*target, error) {
 		if err := e.mapHost(nil, t); err != nil {
 			return nil, err
 		}
+		if t.facts.Journal != nil { // a host that does not answer has nobody's lease taken from it
+			e.Run = t.facts.Journal.Run
+			if err := e.lock(ctx, []*target{t}); err != nil {
+				return nil, err
+			}
+		}
 	}
+	return t, e.openNewest(t, readErr)
+}
+
+// openNewest goes on with the newest journal of the node's open run.
+func (e *Engine) openNewest(t *target, readErr error) error {
 	j, err := e.newest(t)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case j == nil && readErr != nil:
-		return nil, errors.Join(readErr, procedure.Refuse("OCTOPATCH_STATE_DIR", fmt.Sprintf("has no copy of a journal of node %s, and the host does not answer", t.name),
+		return errors.Join(readErr, procedure.Refuse("OCTOPATCH_STATE_DIR", fmt.Sprintf("has no copy of a journal of node %s, and the host does not answer", t.name),
 			"revert the machine by hand; once it is up, run octopatch start and octopatch exit for the node"))
 	case j == nil:
-		return nil, procedure.Refuse("node "+t.name, "no run is open on it, so there is nothing to recover from", "octopatch status shows where runs stand")
+		return procedure.Refuse("node "+t.name, "no run is open on it, so there is nothing to recover from", "octopatch status shows where runs stand")
 	case e.Resume != "" && j.Run != e.Resume:
-		return nil, procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
+		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
 	}
 	e.Run = j.Run
 	if readErr != nil && j.Host != nil { // what stopped is known from the journal alone
@@ -98,7 +118,32 @@ func (e *Engine) recoverTarget(ctx context.Context) (*target, error) {
 	}
 	t.facts.Journal = j
 	e.openBook(t, j.Topology)
-	return t, nil
+	return nil
+}
+
+// relock takes the lease of a host whose own was rewound by the revert: that one is an earlier process's of this
+// run, and is waited for until it is stale.
+func (e *Engine) relock(ctx context.Context, t *target) error {
+	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce, Every: procedure.LeaseWorking}
+	const tries = 40
+	for try := 1; ; try++ {
+		got, err := t.host.Take(ctx, claim)
+		switch {
+		case err == nil && got.Held:
+			return nil
+		case err != nil && !procedure.Transient(err):
+			return err
+		case try == tries && err != nil:
+			return err
+		case err == nil && got.Lease != nil && got.Lease.Run != e.Run, try == tries && err == nil && got.Lease != nil:
+			return e.inWork(t, *got.Lease)
+		case err == nil && got.Lease != nil && !got.Live:
+			claim.Expect = got.Lease.Nonce
+		}
+		if err := e.Clock.Sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+	}
 }
 
 // newest is the node's journal: the host's, or the runner's copy of the same run where that is newer, as after a

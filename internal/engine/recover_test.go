@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,7 +89,7 @@ func TestRecoverThreeWays(t *testing.T) {
 	}
 	run(t, nil)
 	all := writes
-	if len(all) < 5 || all[0] != "precaution revert A" || all[1] != "host record A" {
+	if len(all) < 5 || all[0] != "precaution revert A" || all[1] != "host lease A" || !slices.Contains(all, "host record A") {
 		t.Fatalf("the writes are %q", all)
 	}
 	for i, what := range all {
@@ -143,8 +144,9 @@ func TestRecoverRefuses(t *testing.T) {
 				if r.Exit != c.exit || c.says != "" && (r.Err == nil || !strings.Contains(r.Err.Error(), c.says)) {
 					t.Errorf("exit %d, %v; want %d and %q", r.Exit, r.Err, c.exit, c.says)
 				}
-				if c.exit == 4 && len(w.writes) != began {
-					t.Errorf("refused, and yet wrote %q", w.writes[began:])
+				wrote := slices.DeleteFunc(slices.Clone(w.writes[began:]), func(what string) bool { return what == "host lease A" || what == "host release A" })
+				if c.exit == 4 && len(wrote) > 0 {
+					t.Errorf("refused, and yet wrote %q", wrote)
 				}
 			})
 		})

@@ -2,6 +2,7 @@ package octopus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
@@ -123,7 +124,8 @@ func (c *Client) attempt(ctx context.Context, q call) outcome {
 	if !q.open {
 		name, prefix, value, err := c.login.header(limited)
 		if err != nil {
-			return outcome{fault: c.noToken(err)}
+			f := c.noToken(err)
+			return outcome{fault: f, again: errors.Is(f, procedure.ErrUnreachable)}
 		}
 		q.sent = value
 		r.SetHeader(name, prefix+value.Reveal())

@@ -143,7 +143,7 @@ func (s *Step) startBegan(facts HostFacts) bool {
 	ran := slices.ContainsFunc(facts.Instances, func(i Instance) bool {
 		return slices.Contains(s.Services, i.Service.Name) && i.Service.State != "Stopped"
 	})
-	return j.Octopus.StartBegan || j.Host != nil && j.Host.Restored || ran
+	return j.Octopus.StartBegan || j.Deadman != nil || j.Host != nil && j.Host.Restored || ran
 }
 
 // revert asks the provider, once more after a lost reply: nothing was started in between, so a second revert to
@@ -159,6 +159,11 @@ func (s *Step) revert(ctx context.Context, before HostFacts) error {
 	}
 	if err := s.Book.Save(); err != nil {
 		return err
+	}
+	if before.Windows.Boot != "" { // the revert rewinds the lease as well, and calls that held it would be refused
+		if err := s.Host.Release(ctx); err != nil {
+			return err
+		}
 	}
 	for try := 1; ; try++ {
 		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
@@ -214,6 +219,9 @@ func (s *Step) reverted(ctx context.Context, before HostFacts) error {
 	if len(facts.Pending) > 0 {
 		s.Report.RebootPending = true
 		s.warn("a reboot was pending before patching already (%s), and is again", strings.Join(facts.Pending, ", "))
+	}
+	if err := s.Relock(ctx); err != nil {
+		return err
 	}
 	return s.intend(ctx, "go on after the revert") // with the newest journal, as the first call
 }

@@ -4,11 +4,13 @@
 package rehearsal
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
+	"github.com/octopatch/octopatch/internal/rehearsal/github"
 	"github.com/octopatch/octopatch/internal/rehearsal/record"
 	"github.com/octopatch/octopatch/internal/rehearsal/server"
 )
@@ -26,10 +29,31 @@ type Options struct {
 	Nodes      int     // 1 is a single server
 	Speed      float64 // simulated seconds per wall second; 0 chooses
 	Seed       int64
-	Faults     string // "name[@node],…"
-	PowerShell bool   // real PowerShell executes the scripts
-	Program    string // this program, as a shell starts it; empty: the world offers no precaution
-	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+	Faults     string        // "name[@node],…"
+	PowerShell bool          // real PowerShell executes the scripts
+	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
+	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
+	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
+	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+}
+
+// Message is one HTTP message between the client and the world, in clear.
+type Message struct {
+	Node   string // of a host; empty: the Octopus Server
+	Action string // SOAP action, or method and path
+	Sent   bool   // by the client
+	Header http.Header
+	Body   []byte
+}
+
+// overhears is what a listener tells of its messages to.
+func (o Options) overhears(node string) func(string, bool, http.Header, []byte) {
+	if o.Wire == nil {
+		return nil
+	}
+	return func(action string, sent bool, header http.Header, body []byte) {
+		o.Wire(Message{node, action, sent, header.Clone(), bytes.Clone(body)})
+	}
 }
 
 // Default speeds: with PowerShell each script takes real tenths of a second, which must stay short in
@@ -49,6 +73,7 @@ type World struct {
 	cluster   *server.Cluster
 	hosts     []*host
 	faults    *fault.Set
+	issuer    *github.Issuer // nil where there is a key
 	dir       string
 	key       string
 	user      string
@@ -96,8 +121,11 @@ func (w *World) start(o Options) error {
 	for i := range o.Nodes {
 		names = append(names, fmt.Sprintf("OCTO-%02d", i+1))
 	}
-	var err error
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Log: w.Log, Faults: w.faults})
+	keyless, err := w.trust(o)
+	if err != nil {
+		return err
+	}
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
 	if err != nil {
 		return err
 	}
@@ -117,6 +145,29 @@ func (w *World) start(o Options) error {
 	return nil
 }
 
+// account is the id of the service account that logs on without a key.
+const account = "8e2a2a51-26b4-4f29-9fd9-1c4ae4f5d3c0"
+
+// shortJob is how long the job is given ID tokens under the fault job-token-short.
+const shortJob = 30 * time.Minute
+
+// trust makes the issuer whose ID tokens Octopus trusts, where the client is to have no key.
+func (w *World) trust(o Options) (*server.Keyless, error) {
+	short := w.faults.Has("job-token-short", "")
+	if !o.Keyless && !short && !w.faults.Has("token-refused", "") {
+		return nil, nil
+	}
+	lasts := time.Duration(0)
+	if short {
+		lasts = shortJob
+	}
+	var err error
+	if w.issuer, err = github.New(w.Clock, lasts); err != nil {
+		return nil, err
+	}
+	return &server.Keyless{Account: account, Verify: w.issuer.Verify}, nil
+}
+
 // Close ends the world and removes its files.
 func (w *World) Close() error {
 	var errs []error
@@ -128,6 +179,9 @@ func (w *World) Close() error {
 	}
 	if w.cluster != nil {
 		w.cluster.Close()
+	}
+	if w.issuer != nil {
+		errs = append(errs, w.issuer.Close())
 	}
 	errs = append(errs, os.RemoveAll(w.dir))
 	return errors.Join(errs...)
@@ -149,13 +203,16 @@ func (w *World) Environ() []string {
 	if len(w.hosts) > 0 && w.faults.Has("wrong-password", w.hosts[0].name) {
 		pass = "not-" + pass
 	}
-	env := w.logins(pass, prints)
+	env := append(w.logins(pass, prints), "OCTOPUS_API_KEY="+w.key)
+	if w.issuer != nil {
+		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
+		env = append(env, w.issuer.Environ()...)
+	}
 	if w.program != "" {
 		env = append(env, w.precautionEnviron(w.program)...)
 	}
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),
-		"OCTOPUS_API_KEY="+w.key,
 		"OCTOPATCH_NODES="+strings.Join(nodes, ","),
 		"OCTOPATCH_NODE_URLS="+strings.Join(urls, ","),
 		"OCTOPATCH_PRECAUTION=none",
@@ -167,6 +224,7 @@ func (w *World) Environ() []string {
 func Faults() []fault.Fault {
 	all := slices.Concat(server.Faults(), hostFaults(), []fault.Fault{
 		{Name: "wrong-password", Help: "The client is given a wrong password for the hosts."},
+		{Name: "job-token-short", Help: "The client logs on without a key, and GitHub gives it no ID tokens from half an hour on."},
 		{Name: "untrusted-certificate", Help: "The client is given another fingerprint than the host's certificate has."},
 	})
 	slices.SortFunc(all, func(a, b fault.Fault) int { return strings.Compare(a.Name, b.Name) })

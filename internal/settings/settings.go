@@ -11,10 +11,11 @@ import (
 
 // Settings is what octopatch is told. The help texts are printed by `octopatch settings`.
 type Settings struct {
-	URL    string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, such as https://octopus.example.com, without /api. Required."`
-	Key    secret.Secret `env:"OCTOPUS_API_KEY" group:"Octopus" help:"API key of an account with the role System Administrator. This or OCTOPUS_ACCESS_TOKEN is required."`
-	Token  secret.Secret `env:"OCTOPUS_ACCESS_TOKEN" group:"Octopus" help:"Access token instead of a key. It must outlive the window."`
-	CAFile string        `env:"OCTOPATCH_OCTOPUS_CA_FILE" group:"Octopus" help:"PEM file with the authority that signed the certificate of OCTOPUS_URL."`
+	URL     string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, such as https://octopus.example.com, without /api. Required."`
+	Key     secret.Secret `env:"OCTOPUS_API_KEY" group:"Octopus" help:"API key of an account with the role System Administrator. This or OCTOPUS_ACCESS_TOKEN is required."`
+	Token   secret.Secret `env:"OCTOPUS_ACCESS_TOKEN" group:"Octopus" help:"Access token instead of a key. It must outlive the window."`
+	Account string        `env:"OCTOPATCH_SERVICE_ACCOUNT_ID" group:"Octopus" help:"On GitHub, instead of a key: id of the Octopus service account that the job's ID token is exchanged for access tokens of, and they are renewed. The job needs the permission id-token: write."`
+	CAFile  string        `env:"OCTOPATCH_OCTOPUS_CA_FILE" group:"Octopus" help:"PEM file with the authority that signed the certificate of OCTOPUS_URL."`
 
 	Phase    string            `env:"OCTOPATCH_PHASE" group:"Topology" help:"The command, when no argument is given."`
 	Topology string            `env:"OCTOPATCH_TOPOLOGY" envDefault:"auto" oneof:"auto single ha" group:"Topology" help:"Which of the two documented procedures applies. auto: ha with two or more online nodes, single with exactly one record, anything else refuses."`
@@ -98,6 +99,7 @@ type Settings struct {
 	RehearsalSpeed      float64     `env:"OCTOPATCH_REHEARSAL_SPEED" envDefault:"0" min:"0" max:"10000" group:"Rehearsal" help:"Simulated seconds in a second; 0 chooses."`
 	RehearsalSeed       int         `env:"OCTOPATCH_REHEARSAL_SEED" envDefault:"1" min:"0" max:"2147483647" group:"Rehearsal" help:"The same seed makes the same world."`
 	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],...; octopatch rehearse --faults lists them."`
+	RehearsalKeyless    bool        `env:"OCTOPATCH_REHEARSAL_KEYLESS" envDefault:"false" group:"Rehearsal" help:"Log on with ID tokens, as a GitHub job without a key does."`
 	RehearsalPowerShell bool        `env:"OCTOPATCH_REHEARSAL_POWERSHELL" envDefault:"false" group:"Rehearsal" help:"Let the PowerShell on PATH execute the scripts."`
 	RehearsalWinRM      string      `env:"OCTOPATCH_REHEARSAL_WINRM" envDefault:"ntlm-https" oneof:"ntlm-https ntlm-http kerberos-https kerberos-http basic-https" group:"Rehearsal" help:"How the simulated hosts are reached; over http every message is sealed. Kerberos comes with a ready ticket, for there is no KDC."`
 	RehearsalSnapshots  string      `env:"OCTOPATCH_REHEARSAL_SNAPSHOTS" group:"Rehearsal" help:"Address of the snapshots of a rehearsal served by another process, for OCTOPATCH_PRECAUTION=command there."`

@@ -20,6 +20,7 @@ type agent struct {
 	busyUntil  time.Time // somebody else installs
 	processor  float64   // seconds that TiWorker has used
 	blocked    bool      // a reboot is wanted before the next installation
+	broken     bool      // its COM classes are not registered
 }
 
 // outcome is what became of one update.
@@ -33,6 +34,16 @@ type outcome struct {
 func allow(system bool) error {
 	if !system {
 		return com(0x80070005)
+	}
+	return nil
+}
+
+// updateClass makes an object of the agent's session.
+func (m *Machine) updateClass() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.agent.broken {
+		return com(0x80040154)
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ type Machine struct {
 	folder    string // ProgramData
 	program   string // full path of Octopus.Server.exe
 	draw      durations
+	shell     shell
 	listener  net.Listener // of the bridge
 	deadEnd   net.Listener // a listen prefix that never answers
 	life      context.Context
@@ -108,7 +109,7 @@ func New(o Options) (*Machine, error) {
 	sum.Write([]byte(o.Name)) //nolint:errcheck // a hash never fails
 	rng := rand.New(rand.NewPCG(uint64(o.Seed), sum.Sum64()))
 	m := &Machine{
-		o: o, clock: o.Clock, computer: strings.ToUpper(o.Name),
+		o: o, clock: o.Clock, shell: startShell, computer: strings.ToUpper(o.Name),
 		folder:    filepath.Join(o.Dir, "ProgramData"),
 		program:   filepath.Join(o.Dir, "Program Files", "Octopus Deploy", "Octopus", "Octopus.Server.exe"),
 		events:    make(chan func(), 1024),

@@ -60,6 +60,9 @@ func (w *workRun) work() error {
 	if !slices.Contains([]string{"scan", "download", "install"}, w.mode) {
 		return &stop{"", "there is no mode " + w.mode, ""}
 	}
+	if err := w.m.updateClass(); err != nil {
+		return err
+	}
 	found, err := w.search()
 	if err != nil {
 		return err

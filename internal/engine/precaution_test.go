@@ -41,6 +41,7 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 	if _, there := f.points[p.Node+p.Name]; there {
 		return nil
 	}
+	f.w.tries()
 	apply, err := f.w.write("precaution take " + p.Node)
 	if f.takeFails {
 		return &procedure.Fault{Subject: p.Node, Problem: "no space on the datastore", Remedy: "make room"}
@@ -62,6 +63,7 @@ func (f *fakeProvider) Revert(context.Context, procedure.Point, func(string)) er
 
 func (f *fakeProvider) Remove(_ context.Context, p procedure.Point) error {
 	defer f.w.locked()()
+	f.w.tries()
 	apply, err := f.w.write("precaution remove " + p.Node)
 	if apply {
 		delete(f.points, p.Node+p.Name)

@@ -42,6 +42,7 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 	if _, there := f.points[p.Node+p.Name]; there {
 		return nil
 	}
+	f.w.tries()
 	apply, err := f.w.write("precaution take " + p.Node)
 	if f.takeFails {
 		return &procedure.Fault{Subject: p.Node, Problem: "no space on the datastore", Remedy: "make room"}
@@ -95,6 +96,7 @@ func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(strin
 
 func (f *fakeProvider) Remove(_ context.Context, p procedure.Point) error {
 	defer f.w.locked()()
+	f.w.tries()
 	apply, err := f.w.write("precaution remove " + p.Node)
 	if apply {
 		delete(f.points, p.Node+p.Name)

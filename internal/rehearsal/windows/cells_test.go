@@ -80,7 +80,11 @@ func cells(s state) []cell {
 		}
 		return cell{name, step{name, request}}
 	}
-	worker := one("work", install(5))
+	installing := install(5)
+	if s.faults == "install-stuck" {
+		installing["follow"] = 400 // it would be followed for ever
+	}
+	worker := one("work", installing)
 	worker.name = "worker"
 	return []cell{
 		one("probe", map[string]any{}), one("health", healthOf(service)), one("ready", quiet), one("lease", lease("take", "mine", "other").request), one("record", changing(5, nil)),

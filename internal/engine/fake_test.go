@@ -60,12 +60,13 @@ type fakeNode struct {
 	readyDenied   bool          // after a reboot the host refuses our login
 	readyCalls    int
 	started       time.Time
+	onDisks       []string
 }
 
 func newWorld(names ...string) *world {
 	w := &world{admin: true}
 	for i, name := range names {
-		n := &fakeNode{w: w, boot: 1, ubr: 100, watchdog: true, version: "2026.3.1",
+		n := &fakeNode{w: w, boot: 1, ubr: 100, watchdog: true, version: "2026.3.1", onDisks: []string{},
 			state:   procedure.NodeState{ID: "OctopusServerNodes-" + name, Name: name, TaskCap: 5 + i, Version: "2026.3.1"},
 			service: procedure.Service{Name: "OctopusDeploy", State: "Running", Start: "Auto", Delayed: true},
 			queue: [][]procedure.Update{

@@ -66,6 +66,9 @@ func (h *fakeHost) Release(context.Context) error {
 			h.n.lease = nil
 		}
 	}
+	if err == nil {
+		h.nonce = ""
+	}
 	return err
 }
 
@@ -95,7 +98,7 @@ func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
 	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent",
-		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name}}}
+		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name, Version: n.version, OnDisks: n.onDisks}}}
 	if n.journal != nil {
 		j := *n.journal
 		f.Folder, f.Journal = "ours", &j
@@ -168,7 +171,8 @@ func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.S
 	return h.change("stop", c, func() {
 		h.n.deadman = order.Deadman
 		if h.n.journal.Host == nil {
-			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}}}
+			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
+				Boot: h.windows().Boot, Build: h.windows().Build, UBR: h.n.ubr}
 		}
 		h.n.service.State, h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Stopped", "Manual", false, false
 	})

@@ -45,6 +45,7 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 		}
 		if r.Kind == procedure.Failed || r.Kind == procedure.Unknown {
 			e.endEarly(ctx, t, topology, phases[i:], r)
+			e.recoverByItself(ctx, t, topology, r)
 			return
 		}
 	}

@@ -15,6 +15,7 @@ var start = Phase{
 	HA:     "Start the Octopus Server windows service on that node",
 	Limit:  func(Rules) time.Duration { return 3*startLimit + healthLimit },
 	Do: func(ctx context.Context, s *Step) error {
+		s.Book.Octopus().StartBegan = true
 		err := s.changeServices(ctx, "start "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
 			return s.Host.Start(ctx, c, StartOrder{Limit: startLimit})
 		}, "Running")

@@ -31,6 +31,7 @@ type Options struct {
 	Seed       int64
 	Faults     string        // "name[@node],…"
 	PowerShell bool          // real PowerShell executes the scripts
+	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
 	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
 	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
 	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
@@ -67,18 +68,20 @@ const octopusVersion = "2026.3.4711"
 
 // World is a running simulation. Close ends it.
 type World struct {
-	Clock   clock.Clock
-	Log     *record.Log
-	cluster *server.Cluster
-	hosts   []*host
-	faults  *fault.Set
-	issuer  *github.Issuer // nil where there is a key
-	dir     string
-	key     string
-	user    string
-	pass    string
-	auth    string // ntlm, kerberos or basic
-	tls     bool
+	Clock     clock.Clock
+	Log       *record.Log
+	cluster   *server.Cluster
+	hosts     []*host
+	faults    *fault.Set
+	issuer    *github.Issuer // nil where there is a key
+	dir       string
+	key       string
+	user      string
+	pass      string
+	auth      string // ntlm, kerberos or basic
+	tls       bool
+	program   string // this program, for the precaution's commands
+	snapshots *hypervisor
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -105,6 +108,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
+	w.program = o.Program
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -123,6 +127,9 @@ func (w *World) start(o Options) error {
 	}
 	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
 	if err != nil {
+		return err
+	}
+	if err := w.openHypervisor(); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -164,6 +171,9 @@ func (w *World) trust(o Options) (*server.Keyless, error) {
 // Close ends the world and removes its files.
 func (w *World) Close() error {
 	var errs []error
+	if w.snapshots != nil {
+		errs = append(errs, w.snapshots.Close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
@@ -197,6 +207,9 @@ func (w *World) Environ() []string {
 	if w.issuer != nil {
 		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
 		env = append(env, w.issuer.Environ()...)
+	}
+	if w.program != "" {
+		env = append(env, w.precautionEnviron(w.program)...)
 	}
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),

@@ -113,7 +113,7 @@ func TestPowerShellMutants(t *testing.T) {
 					text = scripts.Text("work")
 				}
 				mark := "caught"
-				if compare(t, s, c, text, warmShell) == "" {
+				if compare(t, s, c, text, warmShell, 1) == "" {
 					mark = "SURVIVES"
 					t.Errorf("%s.ps1, %s: nobody notices", m.script, m.name)
 				}

@@ -66,7 +66,7 @@ func runScript(t *attempt, file string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitCode, "serve": serveWorld, "unserve": endWorld, "events": checkEvents, "kept": checkKept,
-			"downtimes": checkDowntimes, "json": checkJSON, "samephases": checkSamePhases,
+			"downtimes": checkDowntimes, "json": checkJSON, "webhook": startWebhook, "samephases": checkSamePhases,
 		},
 	})
 }

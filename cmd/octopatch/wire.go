@@ -69,7 +69,7 @@ func (s *session) wire() (*wired, error) {
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
-		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
+		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep, Copy: journal.Store{Dir: o.StateDir}.Newest,
 		Near: func(node string) procedure.Cluster {
 			if near, ok := server.Via(node); ok {
 				return near
@@ -78,7 +78,7 @@ func (s *session) wire() (*wired, error) {
 		},
 		Open:     func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
 		Guard:    s.guard(clk).Check,
-		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner),
+		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner), Announced: s.announced,
 		LoginEnds: ends,
 	}
 	for _, n := range o.Nodes.List {
@@ -147,7 +147,7 @@ func rules(o settings.Settings) procedure.Rules {
 	return procedure.Rules{
 		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
 		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
-		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, HookTimeout: o.HookTimeout,
+		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, Recover: o.Recover, OnFailure: o.OnFailure, HookTimeout: o.HookTimeout,
 		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes, Deadman: o.Deadman,
 	}
 }

@@ -36,7 +36,7 @@ func (w *World) newHost(o Options, name string) (*host, error) {
 		certificate = nil
 	}
 	h.listener, err = wsman.Listen("127.0.0.1:0", wsman.Options{
-		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer,
+		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer, Wire: o.overhears(name),
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.computer.Close())

@@ -4,11 +4,13 @@
 package rehearsal
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,10 +29,31 @@ type Options struct {
 	Nodes      int     // 1 is a single server
 	Speed      float64 // simulated seconds per wall second; 0 chooses
 	Seed       int64
-	Faults     string // "name[@node],…"
-	PowerShell bool   // real PowerShell executes the scripts
-	Keyless    bool   // the client logs on with GitHub's ID tokens, and has no key
-	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+	Faults     string        // "name[@node],…"
+	PowerShell bool          // real PowerShell executes the scripts
+	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
+	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
+	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
+	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+}
+
+// Message is one HTTP message between the client and the world, in clear.
+type Message struct {
+	Node   string // of a host; empty: the Octopus Server
+	Action string // SOAP action, or method and path
+	Sent   bool   // by the client
+	Header http.Header
+	Body   []byte
+}
+
+// overhears is what a listener tells of its messages to.
+func (o Options) overhears(node string) func(string, bool, http.Header, []byte) {
+	if o.Wire == nil {
+		return nil
+	}
+	return func(action string, sent bool, header http.Header, body []byte) {
+		o.Wire(Message{node, action, sent, header.Clone(), bytes.Clone(body)})
+	}
 }
 
 // Default speeds: with PowerShell each script takes real tenths of a second, which must stay short in
@@ -45,18 +68,20 @@ const octopusVersion = "2026.3.4711"
 
 // World is a running simulation. Close ends it.
 type World struct {
-	Clock   clock.Clock
-	Log     *record.Log
-	cluster *server.Cluster
-	hosts   []*host
-	faults  *fault.Set
-	issuer  *github.Issuer // nil where there is a key
-	dir     string
-	key     string
-	user    string
-	pass    string
-	auth    string // ntlm, kerberos or basic
-	tls     bool
+	Clock     clock.Clock
+	Log       *record.Log
+	cluster   *server.Cluster
+	hosts     []*host
+	faults    *fault.Set
+	issuer    *github.Issuer // nil where there is a key
+	dir       string
+	key       string
+	user      string
+	pass      string
+	auth      string // ntlm, kerberos or basic
+	tls       bool
+	program   string // this program, for the precaution's commands
+	snapshots *hypervisor
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -83,6 +108,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
+	w.program = o.Program
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -99,8 +125,11 @@ func (w *World) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults})
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
 	if err != nil {
+		return err
+	}
+	if err := w.openHypervisor(); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -142,6 +171,9 @@ func (w *World) trust(o Options) (*server.Keyless, error) {
 // Close ends the world and removes its files.
 func (w *World) Close() error {
 	var errs []error
+	if w.snapshots != nil {
+		errs = append(errs, w.snapshots.Close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
@@ -175,6 +207,9 @@ func (w *World) Environ() []string {
 	if w.issuer != nil {
 		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
 		env = append(env, w.issuer.Environ()...)
+	}
+	if w.program != "" {
+		env = append(env, w.precautionEnviron(w.program)...)
 	}
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),

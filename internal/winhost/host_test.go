@@ -180,7 +180,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 	h, _ := newFake(t, func(_ int, a asked) error {
 		a.say("answer", `{"computer":"OCTO-01","fqdn":"octo-01.corp","machineId":"ab","powershell":"5.1.20348.1","time":1790000100,"windows":`+windowsText+`,
 			"freeBytes":123,"pending":["component servicing: RebootPending"],"soft":["computer rename"],"busy":"Windows Installer",
-			"instances":[{"service":{"name":"OctopusDeploy: A b","state":"Running","start":"Auto","delayed":false,"dependents":["x"]},"name":"A b","node":"octo-01","prefixes":["http://localhost:80/"],"version":"2026.3.4711","localData":true}],
+			"instances":[{"service":{"name":"OctopusDeploy: A b","state":"Running","start":"Auto","delayed":false,"dependents":["x"]},"name":"A b","node":"octo-01","prefixes":["http://localhost:80/"],"version":"2026.3.4711","localData":true,"onDisks":["Octopus.Home"]}],
 			"watchdogs":[{"name":"Octopus Watchdog OctopusServer","enabled":true}],"folder":"ours","journal":`+journalText+`}`)
 		return nil
 	})
@@ -197,7 +197,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 		Windows:   procedure.Windows{Boot: "133000000000000001", Caption: "Microsoft Windows Server 2022 Standard", Build: "20348", UBR: 2113},
 		FreeBytes: 123, Pending: []string{"component servicing: RebootPending"}, Soft: []string{"computer rename"}, Busy: "Windows Installer",
 		Instances: []procedure.Instance{{Service: procedure.Service{Name: "OctopusDeploy: A b", State: "Running", Start: "Auto", Dependents: []string{"x"}}, Name: "A b", Node: "octo-01",
-			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true}},
+			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true, OnDisks: []string{"Octopus.Home"}}},
 		Watchdogs: []procedure.Watchdog{{Name: "Octopus Watchdog OctopusServer", Enabled: true}}, Folder: "ours",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	shutdownDelay = 10 * time.Second  // shutdown.exe waits five seconds, and Windows takes some to go down
+	shutdownDelay = 20 * time.Second  // shutdown.exe waits five seconds, and Windows takes more to go down: a command meanwhile is only cut off
 	readyTime     = 10 * time.Minute  // one command waits on the host for that long
 	firstSign     = 150 * time.Second // a PowerShell starts slowly just after boot
 	nextSign      = 75 * time.Second  // the script speaks every 15 s

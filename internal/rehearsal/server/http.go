@@ -33,7 +33,22 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request, n *node) {
 		http.Error(w, "the body was not received", http.StatusBadRequest)
 		return
 	}
+	if c.wire != nil {
+		c.wire(r.Method+" "+r.URL.String(), true, r.Header, body)
+		w = overheard{w, func(body []byte) { c.wire(r.Method+" "+r.URL.String(), false, w.Header(), body) }}
+	}
 	c.answer(&request{Request: r, body: body, node: n}).send(w)
+}
+
+// overheard tells what is written.
+type overheard struct {
+	http.ResponseWriter
+	tell func([]byte)
+}
+
+func (o overheard) Write(body []byte) (int, error) {
+	o.tell(body)
+	return o.ResponseWriter.Write(body)
 }
 
 // answer decides under the lock.

@@ -32,10 +32,15 @@ type Options struct {
 	Keyless *Keyless // nil: keys only
 	Log     *record.Log
 	Faults  *fault.Set
+	Wire    Wire // nil: nobody looks
 }
 
 // defaultVersion is of the time that the API's documentation describes.
 const defaultVersion = "2026.3.4711"
+
+// Wire is told each message that comes or goes: method and path, whether the client sent it, its header and its
+// body.
+type Wire func(action string, sent bool, header http.Header, body []byte)
 
 // Cluster is a running simulation. Its methods may be called from any goroutine.
 type Cluster struct {
@@ -45,6 +50,7 @@ type Cluster struct {
 	keyless      *Keyless
 	log          *record.Log
 	faults       *fault.Set
+	wire         Wire
 	installation string
 
 	serving  sync.WaitGroup // the listeners' goroutines
@@ -92,7 +98,7 @@ func New(o Options) (*Cluster, error) {
 		o.Log = &record.Log{}
 	}
 	c := &Cluster{
-		clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, tokens: map[string]time.Time{},
+		clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
 		strikes: map[string]int{}, requests: newRequests(),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())

@@ -27,7 +27,7 @@ func (c cell) speed() float64 {
 func change(run string, counter int) map[string]any {
 	return map[string]any{"run": run, "counter": counter, "node": "OCTO-01", "owner": "ann@jump", "topology": "ha", "at": 1700000000,
 		"intent": map[string]any{"phase": "stop", "what": "it", "at": 1700000000}, "phases": map[string]any{"enter": map[string]any{"result": "done", "began": 1, "ended": 2}},
-		"octopus": map[string]any{"known": true, "oursDrain": true}}
+		"octopus": map[string]any{"known": true, "oursDrain": true}, "precaution": map[string]any{"provider": "vsphere", "name": "octopatch-r1-OCTO-01", "taken": 1700000000, "state": "taking"}}
 }
 
 // changing is a request with a change of run r1.
@@ -80,7 +80,11 @@ func cells(s state) []cell {
 		}
 		return cell{name, step{name, request}}
 	}
-	worker := one("work", install(5))
+	installing := install(5)
+	if s.faults == "install-stuck" {
+		installing["follow"] = 400 // it would be followed for ever
+	}
+	worker := one("work", installing)
 	worker.name = "worker"
 	return []cell{
 		one("probe", map[string]any{}), one("health", healthOf(service)), one("ready", quiet), one("lease", lease("take", "mine", "other").request), one("record", changing(5, nil)),

@@ -44,9 +44,7 @@ func TestPowerShellOutput(t *testing.T) {
 			}
 			t.Run(name+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
-				if diff := compare(t, odd, c, scripts.Text(c.script), run); diff != "" {
-					t.Errorf("(-PowerShell, +twin):\n%s", diff)
-				}
+				judged(t, func(slower float64) string { return compare(t, odd, c, scripts.Text(c.script), run, slower) })
 			})
 		}
 	}

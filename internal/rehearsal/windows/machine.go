@@ -85,6 +85,8 @@ type Machine struct {
 	injected   []injection
 	commands   int
 	shutdownAt time.Time // when the last shutdown was asked for
+	points     []*point  // snapshots, oldest first
+	power      int       // how often the power was cut
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.

@@ -109,12 +109,8 @@ func needPowerShell(t *testing.T) {
 func conform(t *testing.T, shown *table, s state, c cell) {
 	mark := "skipped"
 	defer func() { shown.set(s.name, c.name, mark) }()
-	diff := compare(t, s, c, scripts.Text(c.script), warmShell)
+	judged(t, func(slower float64) string { return compare(t, s, c, scripts.Text(c.script), warmShell, slower) })
 	mark = "ok"
-	if diff != "" {
-		mark = "DIFFERS"
-		t.Errorf("(-PowerShell, +twin):\n%s", diff)
-	}
 	if t.Failed() {
 		mark = "DIFFERS"
 	}
@@ -135,9 +131,9 @@ func TestPowerShellTransport(t *testing.T) {
 	for fault, script := range faults {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			if diff := compare(t, state{faults: fault}, cell{script, requests[script]}, scripts.Text(script), startShell); diff != "" {
-				t.Errorf("(-PowerShell, +twin):\n%s", diff)
-			}
+			judged(t, func(slower float64) string {
+				return compare(t, state{faults: fault}, cell{script, requests[script]}, scripts.Text(script), startShell, slower)
+			})
 		})
 	}
 }

@@ -80,6 +80,7 @@ func (m *Machine) schedule(after time.Duration) {
 // restart takes the machine down and brings it back. Windows stops the services while the network still answers.
 func (m *Machine) restart() {
 	m.mu.Lock()
+	power := m.power
 	for _, s := range m.services {
 		if s.state != stateStopped {
 			m.set(s, stateStopped)
@@ -90,6 +91,10 @@ func (m *Machine) restart() {
 		return
 	}
 	m.mu.Lock()
+	if m.power != power {
+		m.mu.Unlock()
+		return
+	}
 	m.up = false
 	m.shutdown() // ends every process
 	m.mu.Unlock()
@@ -109,7 +114,12 @@ func (m *Machine) restart() {
 	if m.clock.Sleep(m.life, took-networkDelay-closing) != nil {
 		return
 	}
-	m.boot()
+	m.mu.Lock()
+	cut := m.power != power
+	m.mu.Unlock()
+	if !cut {
+		m.boot()
+	}
 }
 
 // What goes before the machine is down and what follows the kernel's start: the network answers before

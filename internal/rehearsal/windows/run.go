@@ -26,7 +26,7 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 	m.mu.Unlock()
 	defer context.AfterFunc(session, cancel)()
 
-	if m.has("host-unreachable") || m.has("black-hole") && count > 1 {
+	if m.has("host-unreachable") || m.has("black-hole") && count > 2 {
 		<-ctx.Done()
 		return 0, wsman.ErrReset
 	}

@@ -252,6 +252,7 @@ func states() []state {
 		{name: "update without number", prepare: first(func(u *update) { u.kb = "" })},
 		{name: "update fails", faults: "update-fails"},
 		{name: "update loops", faults: "update-loops"},
+		{name: "installation stuck", faults: "install-stuck"},
 		{name: "search fails", faults: "search-fails"},
 		{name: "disk full", faults: "disk-full"},
 		{name: "lease of another", prepare: withLease("other", 0, false)},

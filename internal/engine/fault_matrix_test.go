@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,8 @@ func TestFaultMatrix(t *testing.T) {
 				t.Fatalf("the plain run: exit %d, %v", r.Exit, r.Err)
 			}
 			writes = w.writes
+			last := writes[len(writes)-len(names):]
+			slices.Sort(last) // the leases are let go of at once
 		})
 		fmt.Fprintf(&table, "\n## %d node(s), %d writes\n\n| | write |", len(names), len(writes))
 		for _, fate := range fates {
@@ -94,7 +97,7 @@ func cell(t *testing.T, names []string, i int, what, fate string, deadman time.D
 		if n != i+1 {
 			return ""
 		}
-		if got != what {
+		if release := "host release"; got != what && !(strings.HasPrefix(got, release) && strings.HasPrefix(what, release)) { // they are let go of at once
 			t.Errorf("write %d is %q, and was %q in the plain run", n, got, what)
 		}
 		return fate

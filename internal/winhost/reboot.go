@@ -64,6 +64,7 @@ var errSilent = errors.New("no sign of life")
 // Ready returns once the host runs since another boot and has been quiet. While it is down every attempt
 // fails, which is what is awaited; each is given up as soon as the host goes silent.
 func (h *Host) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
+	defer h.held.busy()()
 	began, denied := h.clock.Now(), 0
 	awaited := "the host to answer"
 	if want.BootBefore != "" {

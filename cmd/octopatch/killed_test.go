@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,4 +126,46 @@ func diesAt(t *attempt, nodes int, at string) {
 	}
 	octopatch(t.Context(), w.Environ(), "run").wants(t, 0, "going on with run")
 	allKept(t, w, before)
+}
+
+// TestJournalsThatCannotBeRead: nobody writes over the only truth about an unfinished run.
+func TestJournalsThatCannotBeRead(t *testing.T) {
+	steadily(t, func(t *attempt) {
+		w := newWorld(t, rehearsal.Options{})
+		before := w.State()
+		killed(t, w, "OCTO-01 stop       + done")
+		file := filepath.Join(w.Folder("OCTO-01"), "run.json")
+		if err := w.Clock.Sleep(t.Context(), 91*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		good, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writes := len(w.Log.Writes())
+		for text, says := range map[string]string{
+			"{":   "run.json cannot be read",
+			"":    "run.json is not a journal",
+			"[1]": "run.json is not a journal",
+			strings.Replace(string(good), `"format":1`, `"format":2`, 1): "a newer version of octopatch has an unfinished run on the host",
+		} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			octopatch(t.Context(), w.Environ(), "run").wants(t, 4, says, "node OCTO-01")
+			octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_NODE=OCTO-01"), "start").wants(t, 4, says)
+			octopatch(t.Context(), w.Environ(), "status").wants(t, 6, says)
+			if now, err := os.ReadFile(file); err != nil || string(now) != text {
+				t.Errorf("it was written over: %s, %v", now, err)
+			}
+		}
+		if got := w.Log.Writes()[writes:]; len(got) > 0 {
+			t.Errorf("refused, and yet wrote %+v", got)
+		}
+		if err := os.WriteFile(file, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		octopatch(t.Context(), w.Environ(), "run").wants(t, 0)
+		allKept(t, w, before)
+	})
 }

@@ -141,6 +141,9 @@ func (e *Engine) unlock(ctx context.Context, targets []*target) {
 		}
 		if err != nil {
 			e.warn(t.name, "the lease could not be given back, so others are refused until it is stale: %v", err)
+			if t.report.Next != "" { // whoever follows it may be somebody else
+				t.report.Next = "OCTOPATCH_TAKEOVER=" + e.Run + " " + t.report.Next
+			}
 		}
 		return nil
 	})

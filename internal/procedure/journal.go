@@ -103,6 +103,9 @@ type TakenPrecaution struct {
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
 // its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
 func (j Journal) Next() string {
+	if j.Deadman != nil && j.Host != nil && j.Host.Restored { // the service runs, and the node is closed
+		return Exit
+	}
 	var last Phase
 	next := Enter
 	for _, p := range Phases() {

@@ -82,7 +82,7 @@ type Settings struct {
 
 	OnFailure      string        `env:"OCTOPATCH_ON_FAILURE" envDefault:"hold" oneof:"hold recover" group:"Limits" help:"What becomes of a node whose health is not proved after patching: hold leaves it out of service, recover reverts it to the precaution and opens it again."`
 	Recover        string        `env:"OCTOPATCH_RECOVER" oneof:"force lose-data" group:"Limits" help:"For octopatch recover. force: although the node is healthy. lose-data: although the revert takes back what Octopus wrote to the machine's own disks since it was started again; and although the node is healthy."`
-	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
+	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced and kept: 4h, or 2026-12-13T02:00+10:00/4h. A node that cannot finish in it is not begun (exit code 5). Unset: 4h from now are announced, and nothing is enforced."`
 	Deadman        time.Duration `env:"OCTOPATCH_DEADMAN" envDefault:"45m" min:"0s" max:"24h" group:"Limits" help:"After that long without a sign of the run a host starts its own Octopus service again, through a scheduled task that is there from stop to start. 0: never. At least 15m, which a run may be silent."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`
 	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" min:"0s" max:"24h" group:"Limits" help:"How long a node must stay healthy after it is opened again."`

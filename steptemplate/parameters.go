@@ -38,7 +38,7 @@ func Commands() []string {
 	for _, p := range procedure.Phases() {
 		list = append(list, p.Name)
 	}
-	return list
+	return append(list, procedure.Recover)
 }
 
 // ParameterName is the name of the parameter for a setting: OctoPatch.WinrmUsername for OCTOPATCH_WINRM_USERNAME.

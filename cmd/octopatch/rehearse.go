@@ -87,7 +87,7 @@ func self() string {
 func (s *session) askSnapshots(ctx context.Context, what string) int {
 	const cannotTell = 2
 	address := s.env("OCTOPATCH_REHEARSAL_SNAPSHOTS")
-	if !strings.HasPrefix(address, "http://127.0.0.1:") {
+	if !strings.HasPrefix(address, "http://127.") {
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_SNAPSHOTS", "is not the address of a rehearsal's snapshots", "octopatch rehearse --serve prints it"))
 	}
 	err := rehearsal.AskSnapshots(ctx, address, what, s.env("OCTOPATCH_NODE"), s.env("OCTOPATCH_SNAPSHOT"))

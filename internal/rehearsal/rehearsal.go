@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -75,6 +76,7 @@ type World struct {
 	faults    *fault.Set
 	issuer    *github.Issuer // nil where there is a key
 	dir       string
+	loopback  string // the address that its servers listen on
 	key       string
 	user      string
 	pass      string
@@ -104,7 +106,7 @@ func New(o Options) (*World, error) {
 		return nil, err
 	}
 	w := &World{
-		Clock: clock.New(time.Now(), o.Speed), Log: &record.Log{}, faults: faults, dir: dir,
+		Clock: clock.New(time.Now(), o.Speed), Log: &record.Log{}, faults: faults, dir: dir, loopback: loopback(),
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
@@ -125,7 +127,7 @@ func (w *World) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Address: net.JoinHostPort(w.loopback, "0"), Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
 	if err != nil {
 		return err
 	}
@@ -229,6 +231,20 @@ func Faults() []fault.Fault {
 	})
 	slices.SortFunc(all, func(a, b fault.Fault) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// loopback is an address of 127.0.0.0/8 that this world has for itself, where the system answers to all of them:
+// a node or a host that is down for a while must find its port free again, and other worlds take ports too.
+func loopback() string {
+	var b [3]byte
+	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	own := net.IPv4(127, b[0]|1, b[1], 1+b[2]%250).String()
+	probe, err := net.Listen("tcp", net.JoinHostPort(own, "0")) //nolint:noctx // it does not wait
+	if err != nil {
+		return "127.0.0.1"
+	}
+	_ = probe.Close()
+	return own
 }
 
 func random(n int) string {

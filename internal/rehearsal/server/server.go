@@ -28,6 +28,7 @@ type Options struct {
 	Seed    int64
 	Nodes   []string // node names; one is a single server
 	Version string   // empty: a version of 2026
+	Address string   // of the listeners, "127.0.0.1:0"; empty: that
 	Key     string   // the API key, or access token, of an administrator's service account
 	Keyless *Keyless // nil: keys only
 	Log     *record.Log
@@ -44,6 +45,7 @@ type Wire func(action string, sent bool, header http.Header, body []byte)
 
 // Cluster is a running simulation. Its methods may be called from any goroutine.
 type Cluster struct {
+	address      string // to listen on
 	clock        clock.Clock
 	seed         int64
 	key          string
@@ -97,8 +99,11 @@ func New(o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = &record.Log{}
 	}
+	if o.Address == "" {
+		o.Address = "127.0.0.1:0"
+	}
 	c := &Cluster{
-		clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
+		address: o.Address, clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
 		strikes: map[string]int{}, requests: newRequests(),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())
@@ -120,14 +125,14 @@ func New(o Options) (*Cluster, error) {
 // listen opens every address; on failure none stays open.
 func (c *Cluster) listen() error {
 	var err error
-	if c.balancer, err = c.open("127.0.0.1:0", nil); err != nil {
+	if c.balancer, err = c.open(c.address, nil); err != nil {
 		return err
 	}
 	for _, n := range c.nodes {
 		if n.gone {
 			continue
 		}
-		l, err := c.open("127.0.0.1:0", n)
+		l, err := c.open(c.address, n)
 		if err != nil {
 			c.Close()
 			return err

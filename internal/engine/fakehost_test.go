@@ -72,8 +72,15 @@ func (h *fakeHost) Release(context.Context) error {
 	return err
 }
 
-func (h *fakeHost) Pace(every time.Duration) { h.every = every }
-func (h *fakeHost) Renewed() time.Time       { return h.renewed }
+func (h *fakeHost) Pace(every time.Duration) {
+	defer h.n.w.locked()()
+	h.every = every
+}
+
+func (h *fakeHost) Renewed() time.Time {
+	defer h.n.w.locked()()
+	return h.renewed
+}
 
 func (h *fakeHost) Arm(_ context.Context, c procedure.Change, d procedure.Deadman) (procedure.Journal, error) {
 	defer h.n.w.locked()()

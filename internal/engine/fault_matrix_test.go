@@ -158,6 +158,7 @@ func (w *world) surviving(snapshots *fakeProvider, deadman time.Duration) *Engin
 
 // deadmen is what the dead-man switch of each host does by now, and holds the world to what it may change.
 func (w *world) deadmen(t *testing.T) {
+	defer w.locked()()
 	for _, n := range w.nodes {
 		drained, maintenance := n.state.Drained, w.maintenance
 		armed, stopped := n.deadman, n.journal != nil && n.journal.Host != nil && !n.journal.Host.Restored
@@ -176,7 +177,7 @@ func (w *world) deadmen(t *testing.T) {
 			n.lease.Nonce = "deadman"
 		}
 		if n.state.Drained != drained || w.maintenance != maintenance || n.service.State != "Running" || n.service.Start != "Auto" || !n.service.Delayed || !n.watchdog {
-			t.Errorf("%s after its dead-man switch: %s", n.state.Name, w.snapshot())
+			t.Errorf("%s after its dead-man switch: drained %t, Maintenance Mode %t, watchdog %t, %+v", n.state.Name, n.state.Drained, w.maintenance, n.watchdog, n.service)
 		}
 	}
 }

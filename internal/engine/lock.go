@@ -79,8 +79,9 @@ func (e *Engine) lock(ctx context.Context, targets []*target) error {
 	}
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.endKeeping = stop
+	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce}
 	for _, t := range byName {
-		e.keeping.Go(func() { e.keepLease(keep, t) })
+		e.keeping.Go(func() { e.keepLease(keep, t, claim) })
 	}
 	return nil
 }
@@ -150,8 +151,7 @@ func (e *Engine) unlock(ctx context.Context, targets []*target) {
 }
 
 // keepLease renews a host's lease where no other call does.
-func (e *Engine) keepLease(ctx context.Context, t *target) {
-	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce}
+func (e *Engine) keepLease(ctx context.Context, t *target, claim procedure.Claim) {
 	lost, denied := false, time.Time{}
 	for e.Clock.Sleep(ctx, time.Minute) == nil {
 		claim.Every = t.pace()

@@ -110,7 +110,9 @@ func (e *Engine) openNewest(t *target, readErr error) error {
 	case e.Resume != "" && j.Run != e.Resume:
 		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
 	}
-	e.Run = j.Run
+	if e.Run != j.Run { // the lease of the host is renewed beside, in its name
+		e.Run = j.Run
+	}
 	if readErr != nil && j.Host != nil { // what stopped is known from the journal alone
 		for _, s := range j.Host.Services {
 			t.services = append(t.services, s.Name)

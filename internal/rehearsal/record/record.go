@@ -29,13 +29,25 @@ type Log struct {
 	mu     sync.Mutex
 	writes []Write
 	spans  []Span
+	notice func(n int)
+}
+
+// Notice has f called with the number of writes so far at each further write, before its answer leaves the world.
+func (l *Log) Notice(f func(n int)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notice = f
 }
 
 // Add appends one write.
 func (l *Log) Add(w Write) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.writes = append(l.writes, w)
+	n, notice := len(l.writes), l.notice
+	l.mu.Unlock()
+	if notice != nil {
+		notice(n)
+	}
 }
 
 // Writes returns a copy of what has been logged so far, oldest first.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -68,6 +69,8 @@ type target struct {
 	services []string
 	book     *procedure.Book
 	staged   procedure.WorkResult
+	skew     time.Duration // of the host's clock against ours
+	warnings []string      // what the machine makes one doubt
 	report   *procedure.NodeReport
 	began    bool // something was or may have been changed
 	held     bool // stays out of service, because its health is not proved

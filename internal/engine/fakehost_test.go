@@ -26,7 +26,7 @@ func (h fakeHost) windows() procedure.Windows {
 func (h fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
-	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent",
+	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
 		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name}}}
 	if n.journal != nil {
 		j := *n.journal

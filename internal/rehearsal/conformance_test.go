@@ -74,13 +74,27 @@ func install(counter int) map[string]any {
 	return w
 }
 
+// from is work with another source of updates.
+func from(w map[string]any, source string) map[string]any {
+	w["job"] = w["job"].(string) + source
+	w["filter"].(map[string]any)["source"] = source
+	return w
+}
+
+// picky is work that includes what is left out as a rule, and excludes what is not.
+func picky(w map[string]any) map[string]any {
+	filter := w["filter"].(map[string]any)
+	filter["include"], filter["exclude"] = []string{"5063500", "5063501", "5063504", "5063505"}, []string{"5064401", "5063505"}
+	return w
+}
+
 // scenarios are the states of a host in which every script is asked: each is a story, because a state comes
 // from what was done before.
 func scenarios() map[string][]call {
 	services := map[string]any{"services": []string{"OctopusDeploy"}, "limit": 60}
 	health := map[string]any{"services": []string{"OctopusDeploy"}, "prefixes": []string{"http://127.0.0.1:1/"}}
 	limit := map[string]any{"limit": 120}
-	probe := call{"probe", map[string]any{}}
+	probe := call{"probe", map[string]any{"agents": []string{"CcmExec", "Tanium Client", "WinRM"}}}
 	stop := func(n int) call { return call{"stop", with(change("r1", n), services)} }
 	ready := map[string]any{"bootBefore": "", "quiet": 10, "limit": 300}
 	return map[string][]call{
@@ -101,6 +115,21 @@ func scenarios() map[string][]call {
 		"reboot-pending-before":  {probe, {"ready", ready}},
 		"shutdown-scheduled":     {stop(1), {"reboot", with(change("r1", 2), map[string]any{"comment": "patches"})}},
 		"constrained-language":   {probe},
+		"microsoft-update":       {{"work", from(work("scan", false), "microsoft-update")}, {"work", from(work("scan", false), "windows-update")}, {"work", from(work("scan", false), "nowhere")}},
+		"auto-reboot-policy":     {probe},
+		"rival-agent":            {probe},
+		"clock-skew":             {probe},
+		"low-disk":               {probe, {"work", work("scan", false)}},
+		"wsus-down":              {probe, {"work", from(work("scan", false), "wsus")}, {"work", from(work("scan", false), "windows-update")}},
+		"wsus-busy":              {{"work", work("scan", false)}},
+		"search-warns":           {{"work", work("scan", false)}},
+		"com-broken":             {{"work", work("scan", false)}, stop(1), {"work", install(2)}},
+		"odd-updates":            {{"work", work("scan", false)}, stop(1), {"work", picky(install(2))}},
+		"disk-fills":             {{"work", work("download", false)}},
+		"install-wants-reboot":   {stop(1), {"work", install(2)}},
+		"shutdown-in-progress":   {stop(1), {"reboot", with(change("r1", 2), map[string]any{"comment": "patches"})}},
+		"shutdown-service-gone":  {stop(1), {"reboot", with(change("r1", 2), map[string]any{"comment": "patches"})}},
+		"reboot-denied":          {stop(1), {"reboot", with(change("r1", 2), map[string]any{"comment": "patches"})}},
 	}
 }
 
@@ -244,7 +273,7 @@ var (
 // plain replaces what differs from machine to machine by its kind.
 func plain(key string, v any) any {
 	switch key {
-	case "boot", "bootTime", "time", "machineId", "powershell", "freeBytes", "version", "id", "line", "pingError", "busy":
+	case "boot", "bootTime", "time", "machineId", "powershell", "freeBytes", "version", "id", "line", "pingError", "serverError", "busy":
 		return key
 	}
 	switch v := v.(type) {

@@ -20,7 +20,7 @@ var parts = map[string][]string{
 	"clear":   {"journal", "task"},
 	"follow":  {"task"},
 	"health":  {"journal", "windows"},
-	"probe":   {"journal", "windows", "octopus"},
+	"probe":   {"journal", "windows", "octopus", "policy"},
 	"ready":   {"windows"},
 	"reboot":  {"journal", "task"},
 	"record":  {"journal"},

@@ -54,7 +54,7 @@ func TestNothingToInstall(t *testing.T) {
 		w := newWorld(t, rehearsal.Options{Faults: "no-updates"})
 		octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_LOG=json"), "run").wants(t, 0, "nothing to install")
 		for _, one := range w.Log.Writes() {
-			if one.What != "host work download" && one.What != "host clear" {
+			if !slices.Contains([]string{"host lease", "host work download", "host clear", "host release"}, one.What) {
 				t.Errorf("nothing is to be done, and yet: %+v", one)
 			}
 		}
@@ -220,7 +220,7 @@ func TestOrderOfWrites(t *testing.T) {
 		for _, one := range w.Log.Writes() {
 			got = append(got, one.What)
 		}
-		order := regexp.MustCompile(`^(host work download )+host record octopus maintenance on (host record octopus drain )host stop ((host work install )+host reboot )*(host work install )host start host record octopus undrain host record octopus maintenance off host clear $`)
+		order := regexp.MustCompile(`^host lease (host work download )+host record octopus maintenance on (host record octopus drain )host stop ((host work install )+host reboot )*(host work install )host start host record octopus undrain host record octopus maintenance off host clear host release $`)
 		if text := strings.Join(got, " ") + " "; !order.MatchString(text) {
 			t.Errorf("the writes came in another order: %s", slices.Compact(got))
 		}

@@ -65,7 +65,7 @@ func (s *session) wire() (*wired, error) {
 	}
 	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
-		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), URL: o.URL,
+		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
 		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
 		Near: func(node string) procedure.Cluster {
@@ -163,7 +163,7 @@ func rules(o settings.Settings) procedure.Rules {
 		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
 		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
 		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, HookTimeout: o.HookTimeout,
-		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes,
+		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes, Deadman: o.Deadman,
 	}
 }
 

@@ -35,18 +35,32 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	if p.Cluster {
 		return e.scheduleAlone(ctx)
 	}
+	var cancel context.CancelFunc
+	e.grace, cancel = graceful(ctx)
+	defer cancel()
+	e.alone = true
 	t, topology, err := e.aloneTarget(ctx, p)
+	var all []*target
+	if err == nil {
+		all, err = e.lockWithOthers(ctx, t)
+	}
 	if err != nil {
 		return e.refused(err)
 	}
+	defer e.unlock(e.grace, all)
+	t.works(true)
+	if p.Name != procedure.Stop {
+		e.rearm(ctx, t, p.Name)
+	}
 	began := e.Clock.Now()
-	t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
+	t.report.Before, t.report.After = t.before(), t.facts.Windows
 	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
 	t.report.Result, t.report.Reason = r.Kind, r.Reason
 	if r.Kind == procedure.Skipped {
 		t.report.Result = procedure.Done
 	}
-	e.closeAlone(ctx, p, t, r)
+	e.closeAlone(e.grace, p, t, r)
+	e.tellHour(t, p.Name)
 	e.nodeEnded(t, began)
 	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, false) // a phase alone puts nothing back
 }
@@ -62,7 +76,7 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		e.clear(ctx, t)
 		return
 	}
-	j2, err := t.host.Record(ctx, t.book.Next(p.Name, "ended as "+string(r.Kind)))
+	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended as "+string(r.Kind)))
 	if err == nil {
 		err = t.book.Took(j2)
 	}
@@ -90,7 +104,8 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 	if err := e.probe(ctx, t); err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
+	_, err = e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
+	if err := errors.Join(err, e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
 		return nil, "", err
 	}
 	// Octopus may be stopped by now: the journal knows which installation it is.
@@ -133,9 +148,17 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 	if t == nil {
 		return nil, "", e.whichNode(names(s.nodes))
 	}
+	all := s.targets
 	s.targets = []*target{t}
 	if err := e.surveyHosts(ctx, s); err != nil {
 		return nil, "", err
+	}
+	if _, err := e.openRun(s.targets); err != nil {
+		return nil, "", err
+	}
+	e.Nodes = nil // the others are known now, also where OCTOPATCH_NODES is all
+	for _, one := range all {
+		e.Nodes = append(e.Nodes, Listed{Name: one.name, Host: one.hostName})
 	}
 	if t.facts.Journal != nil {
 		e.Run = t.facts.Journal.Run
@@ -157,6 +180,22 @@ func (e *Engine) listed() (Listed, error) {
 		return Listed{Name: e.Node}, nil
 	}
 	return Listed{}, e.whichNode(strings.Join(all, ", "))
+}
+
+// lockWithOthers takes the lease of the node's host and of every other host that is listed.
+func (e *Engine) lockWithOthers(ctx context.Context, t *target) ([]*target, error) {
+	all := []*target{t}
+	for _, l := range e.Nodes {
+		if strings.EqualFold(l.Name, t.name) {
+			continue
+		}
+		other := newTarget(l.Name, l.Host)
+		if err := e.openHost(other); err != nil {
+			return nil, err
+		}
+		all = append(all, other)
+	}
+	return all, e.lock(ctx, all)
 }
 
 func (e *Engine) whichNode(all string) error {

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,9 @@ type Engine struct {
 	Run      string // run id of a new run; an unfinished one goes on under its own
 	Resume   string // the run id that the operator allows to go on with; empty: none
 	Owner    string
+	Attempt  string // of the owner's job; recorded, not compared
+	Nonce    string // of this process
+	Takeover string // the run id of another owner that the operator allows to go on with; empty: none
 	URL      string // OCTOPUS_URL, for people
 	Rules    procedure.Rules
 	Clock    clock.Clock
@@ -39,8 +43,18 @@ type Engine struct {
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
 
-	resumed    map[string]procedure.Journal // by node: what the run that goes on has done so far
-	keepFailed atomic.Bool                  // that the runner's copy cannot be stored was said once
+	resumed map[string]procedure.Journal // by node: what an unfinished run has done so far
+	peeked  []*target                    // hosts that were read although Octopus was out of shape
+	unread  error                        // why others were not
+	looked  bool
+	end     time.Time       // of the window; zero: none was set
+	pace    measured        // what the nodes of this run have taken
+	alone   bool            // one phase runs, and nobody stays to renew the lease
+	grace   context.Context // goes on for undoLimit after an interrupt
+	keeping sync.WaitGroup  // renews the leases
+	// endKeeping stops the renewals; nil before the leases are taken.
+	endKeeping context.CancelFunc
+	keepFailed atomic.Bool // that the runner's copy cannot be stored was said once
 }
 
 // Listed is a node that the operator named, and the host to reach it at.
@@ -76,6 +90,7 @@ type target struct {
 	held     bool // stays out of service, because its health is not proved
 	current  bool // there was nothing to install, so it is as the run wants it
 	stopped  bool // a rule ended it before its service was stopped
+	working  atomic.Bool
 }
 
 func (e *Engine) event(ev procedure.Event) {
@@ -92,6 +107,9 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 	s := &procedure.Step{
 		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock,
 		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event, Provider: e.Provider, Patcher: e.Patcher,
+	}
+	if phase == procedure.Stop {
+		s.Deadman = e.deadman()
 	}
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report

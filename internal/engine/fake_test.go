@@ -26,7 +26,8 @@ type world struct {
 	html        bool                                   // Octopus answers with something else
 	denied      bool                                   // Octopus refuses our login
 	balanced    bool                                   // OCTOPUS_URL is a load balancer that leaves drained nodes out
-	reads       []time.Time                            // of Octopus
+	processes   int
+	reads       []time.Time // of Octopus
 }
 
 type fakeNode struct {
@@ -35,6 +36,8 @@ type fakeNode struct {
 	service       procedure.Service
 	watchdog      bool
 	journal       *procedure.Journal
+	lease         *procedure.Lease
+	deadman       procedure.Deadman
 	boot          int
 	ubr           int
 	queue         [][]procedure.Update // updates by round
@@ -210,8 +213,8 @@ func (w *world) snapshot() string {
 	defer w.locked()()
 	text := fmt.Sprintf("maintenance %t\n", w.maintenance)
 	for _, n := range w.nodes {
-		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
-			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil)
+		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t lease %t deadman %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
+			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil, n.lease != nil, n.deadman != (procedure.Deadman{}))
 	}
 	return text
 }
@@ -268,10 +271,11 @@ func (r *recorder) Event(e procedure.Event) {
 
 func (w *world) engine() (*Engine, *recorder) {
 	r := &recorder{}
+	w.processes++
 	return &Engine{
-		Run: "run1", Owner: "ann@jump", URL: "http://octopus", Clock: clock.Clock{}, Sink: r, Cluster: w, Server: w, All: true, Topology: "auto",
+		Run: "run1", Owner: "ann@jump", Nonce: fmt.Sprint("process ", w.processes), URL: "http://octopus", Clock: clock.Clock{}, Sink: r, Cluster: w, Server: w, All: true, Topology: "auto",
 		Near: func(string) procedure.Cluster { return direct{w} },
-		Open: func(node, _ string) (procedure.Host, error) { return fakeHost{w.node(node)}, nil },
+		Open: func(node, _ string) (procedure.Host, error) { return &fakeHost{n: w.node(node)}, nil },
 		Guard: func(context.Context, procedure.ServerInfo, []procedure.HostFacts) []error {
 			return nil
 		},

@@ -9,21 +9,82 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 )
 
-// fakeHost is the Windows machine of a fakeNode.
-type fakeHost struct{ n *fakeNode }
+// fakeHost is one process's way to the Windows machine of a fakeNode.
+type fakeHost struct {
+	n       *fakeNode
+	nonce   string // of the lease that it has taken; every call renews it
+	every   time.Duration
+	renewed time.Time
+}
 
-func (h fakeHost) up() error {
+// ours renews the lease, or says that it is somebody else's.
+func (h *fakeHost) ours() error {
+	if err := h.up(); err != nil || h.nonce == "" {
+		return err
+	}
+	l := h.n.lease
+	if l == nil || l.Nonce != h.nonce {
+		return &procedure.Fault{Kind: procedure.ErrTaken, Problem: "another process works on this host"}
+	}
+	l.Every, l.Renewed, l.Released, h.renewed = int64(h.every.Seconds()), time.Now().Unix(), false, time.Now()
+	return nil
+}
+
+func (h *fakeHost) Take(_ context.Context, c procedure.Claim) (procedure.Claimed, error) {
+	defer h.n.w.locked()()
+	if err := h.up(); err != nil {
+		return procedure.Claimed{}, err
+	}
+	apply, err := h.n.w.write("host lease " + h.n.state.Name)
+	l := h.n.lease
+	if apply && (l == nil || l.Nonce == c.Nonce || !l.Live(time.Now()) && c.Expect == l.Nonce) {
+		h.n.lease = &procedure.Lease{Format: 1, Run: c.Run, Owner: c.Owner, Nonce: c.Nonce, Every: int64(c.Every.Seconds()), Renewed: time.Now().Unix()}
+	}
+	if err != nil {
+		return procedure.Claimed{}, err
+	}
+	got := procedure.Claimed{Lease: h.n.lease, Live: h.n.lease.Live(time.Now()), Held: h.n.lease.Nonce == c.Nonce, Journal: h.n.journal}
+	if got.Held {
+		h.nonce, h.every, h.renewed = c.Nonce, c.Every, time.Now()
+	}
+	return got, nil
+}
+
+func (h *fakeHost) Release(context.Context) error {
+	defer h.n.w.locked()()
+	if err := h.up(); err != nil || h.nonce == "" {
+		return err
+	}
+	apply, err := h.n.w.write("host release " + h.n.state.Name)
+	if l := h.n.lease; apply && l != nil && l.Nonce == h.nonce {
+		l.Released = true
+		if h.n.journal == nil {
+			h.n.lease = nil
+		}
+	}
+	return err
+}
+
+func (h *fakeHost) Pace(every time.Duration) { h.every = every }
+func (h *fakeHost) Renewed() time.Time       { return h.renewed }
+
+func (h *fakeHost) Arm(_ context.Context, c procedure.Change, d procedure.Deadman) (procedure.Journal, error) {
+	defer h.n.w.locked()()
+	return h.change("arm", c, func() { h.n.deadman = d })
+}
+
+func (h *fakeHost) up() error {
 	if h.n.hostDown {
 		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "no route to host"}
 	}
 	return nil
 }
 
-func (h fakeHost) windows() procedure.Windows {
+func (h *fakeHost) windows() procedure.Windows {
 	return procedure.Windows{Boot: fmt.Sprint(h.n.boot), Build: "20348", UBR: h.n.ubr}
 }
 
-func (h fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
+func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
 	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
@@ -32,16 +93,20 @@ func (h fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 		j := *n.journal
 		f.Folder, f.Journal = "ours", &j
 	}
-	return f, h.up()
+	if n.lease != nil {
+		l := *n.lease
+		f.Folder, f.Lease = "ours", &l
+	}
+	return f, h.ours()
 }
 
-func (h fakeHost) Health(context.Context, []string, []string) (procedure.HostHealth, error) {
+func (h *fakeHost) Health(context.Context, []string, []string) (procedure.HostHealth, error) {
 	defer h.n.w.locked()()
-	return procedure.HostHealth{Windows: h.windows(), BootTime: h.n.started, Services: []procedure.Service{h.n.service}, Pending: h.n.pending}, h.up()
+	return procedure.HostHealth{Windows: h.windows(), BootTime: h.n.started, Services: []procedure.Service{h.n.service}, Pending: h.n.pending}, h.ours()
 }
 
 // merge is what run.json becomes.
-func (h fakeHost) merge(c procedure.Change) {
+func (h *fakeHost) merge(c procedure.Change) {
 	j := procedure.Journal{Format: 1, Run: c.Run, Node: c.Node, Owner: c.Owner, Topology: c.Topology}
 	if h.n.journal != nil {
 		j = *h.n.journal
@@ -57,8 +122,8 @@ func (h fakeHost) merge(c procedure.Change) {
 }
 
 // change makes one journalled change.
-func (h fakeHost) change(what string, c procedure.Change, do func()) (procedure.Journal, error) {
-	if err := h.up(); err != nil {
+func (h *fakeHost) change(what string, c procedure.Change, do func()) (procedure.Journal, error) {
+	if err := h.ours(); err != nil {
 		return procedure.Journal{}, err
 	}
 	apply, err := h.n.w.write("host " + what + " " + h.n.state.Name)
@@ -72,26 +137,27 @@ func (h fakeHost) change(what string, c procedure.Change, do func()) (procedure.
 	return *h.n.journal, nil
 }
 
-func (h fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Journal, error) {
+func (h *fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Journal, error) {
 	defer h.n.w.locked()()
 	return h.change("record", c, func() {})
 }
 
-func (h fakeHost) Clear(_ context.Context, run string) error {
+func (h *fakeHost) Clear(_ context.Context, run string) error {
 	defer h.n.w.locked()()
-	if err := h.up(); err != nil {
+	if err := h.ours(); err != nil {
 		return err
 	}
 	apply, err := h.n.w.write("host clear " + h.n.state.Name)
 	if apply && (h.n.journal == nil || h.n.journal.Run == run) {
-		h.n.journal = nil
+		h.n.journal, h.n.deadman = nil, procedure.Deadman{}
 	}
 	return err
 }
 
-func (h fakeHost) Stop(_ context.Context, c procedure.Change, _ procedure.StopOrder) (procedure.Journal, error) {
+func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.StopOrder) (procedure.Journal, error) {
 	defer h.n.w.locked()()
 	return h.change("stop", c, func() {
+		h.n.deadman = order.Deadman
 		if h.n.journal.Host == nil {
 			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}}}
 		}
@@ -99,7 +165,7 @@ func (h fakeHost) Stop(_ context.Context, c procedure.Change, _ procedure.StopOr
 	})
 }
 
-func (h fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.StartOrder) (procedure.Journal, error) {
+func (h *fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.StartOrder) (procedure.Journal, error) {
 	defer h.n.w.locked()()
 	j, err := h.change("start", c, func() {
 		prior := h.n.journal.Host
@@ -109,7 +175,7 @@ func (h fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.Start
 		h.n.service, h.n.watchdog = prior.Services[0], prior.Watchdogs[0].Enabled
 		restored := *prior
 		restored.Restored = true
-		h.n.journal.Host = &restored
+		h.n.journal.Host, h.n.deadman = &restored, procedure.Deadman{}
 		if h.n.neverRuns {
 			h.n.service.State = "Stopped"
 		}
@@ -120,16 +186,16 @@ func (h fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.Start
 	return j, err
 }
 
-func (h fakeHost) Undrain(_ context.Context, c procedure.Change, _ string) error {
+func (h *fakeHost) Undrain(_ context.Context, c procedure.Change, _ string) error {
 	defer h.n.w.locked()()
 	_, err := h.change("undrain", c, func() { h.n.state.Drained = false })
 	return err
 }
 
-func (h fakeHost) Work(_ context.Context, c procedure.Change, order procedure.WorkOrder, _ func(procedure.WorkProgress)) (procedure.WorkResult, error) {
+func (h *fakeHost) Work(_ context.Context, c procedure.Change, order procedure.WorkOrder, _ func(procedure.WorkProgress)) (procedure.WorkResult, error) {
 	defer h.n.w.locked()()
 	n := h.n
-	if err := h.up(); err != nil {
+	if err := h.ours(); err != nil {
 		return procedure.WorkResult{}, err
 	}
 	r := procedure.WorkResult{Job: order.Job}
@@ -155,7 +221,7 @@ func (h fakeHost) Work(_ context.Context, c procedure.Change, order procedure.Wo
 	return r, nil
 }
 
-func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
+func (h *fakeHost) Reboot(_ context.Context, c procedure.Change) error {
 	defer h.n.w.locked()()
 	_, err := h.change("reboot", c, func() {
 		n := h.n
@@ -186,7 +252,7 @@ func (h fakeHost) Reboot(_ context.Context, c procedure.Change) error {
 	return err
 }
 
-func (h fakeHost) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
+func (h *fakeHost) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
 	h.n.readyCalls++
 	if h.n.readyDenied {
 		return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrDenied, Problem: "HTTP 401"}

@@ -177,20 +177,6 @@ func or(text, instead string) string {
 	return text
 }
 
-// unfinished refuses to begin over a run that somebody left open, unless the operator names it.
-func (e *Engine) unfinished(targets []*target) error {
-	var faults []error
-	for _, t := range targets {
-		j := t.facts.Journal
-		if j == nil || j.Run == e.Resume {
-			continue
-		}
-		faults = append(faults, procedure.Refuse("node "+t.name, fmt.Sprintf("run %s of %s is unfinished there (last: %s)", j.Run, or(j.Owner, "an unknown owner"), intent(j)),
-			"octopatch status shows where it stands; go on with OCTOPATCH_RUN_ID="+j.Run+" and octopatch run, or finish it with octopatch start and octopatch exit"))
-	}
-	return errors.Join(faults...)
-}
-
 func intent(j *procedure.Journal) string {
 	if j.Intent == nil {
 		return "nothing begun"

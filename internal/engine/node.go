@@ -12,11 +12,18 @@ import (
 // oneNode takes one node through its phases, and back into service or into a stated hold.
 func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topology) {
 	t.began = true
-	t.report.Before = t.facts.Windows
+	t.report.Before = t.before()
 	t.report.After = t.facts.Windows
+	t.works(true)
+	defer t.works(false)
+	e.rearm(ctx, t, procedure.Patch)
 	phases := nodePhases()
 	updates := procedure.Result{}
 	for i, p := range phases {
+		e.Rules.StopBy = e.stopBy()
+		if t.facts.Journal != nil && t.facts.Journal.Host != nil { // open already: it is finished whatever the hour
+			e.Rules.StopBy = time.Time{}
+		}
 		r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
 		if ctx.Err() != nil && r.Kind != procedure.Done && r.Kind != procedure.Skipped {
 			e.interrupt(t, topology, phases[i:])
@@ -37,6 +44,15 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 		t.report.Result, t.report.Reason = procedure.Failed, updates.Reason
 	}
 	e.clear(ctx, t)
+}
+
+// before is Windows as it was before this run first changed something, which may have been in an earlier process.
+func (t *target) before() procedure.Windows {
+	w := t.facts.Windows
+	if j := t.facts.Journal; j != nil && j.Host != nil {
+		w.Boot, w.Build, w.UBR = j.Host.Boot, j.Host.Build, j.Host.UBR
+	}
+	return w
 }
 
 func nodePhases() []procedure.Phase {
@@ -110,11 +126,12 @@ func worse(a, b procedure.Kind) procedure.Kind {
 	return procedure.Failed
 }
 
-// hold leaves the node out of service, with its journal, and names the command that goes on from here.
+// hold leaves the node out of service, with its journal and without its dead-man switch, and names the command that
+// goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
 	t.report.Next = goOn(t)
-	if _, err := t.host.Record(ctx, t.book.Next(phase, "held: "+t.report.Reason)); err != nil {
+	if _, err := t.host.Arm(ctx, t.book.Note(phase, "held: "+t.report.Reason), procedure.Deadman{Off: true}); err != nil {
 		e.warn(t.name, "why it is held could not be written to the host: %v", err)
 	}
 }
@@ -140,16 +157,24 @@ func (e *Engine) clear(ctx context.Context, t *target) {
 	}
 }
 
-// undoLimit is how long an interrupted run may take to undo what it did, in wall time: the runner may be
-// killed soon after.
-const undoLimit = 5 * time.Second
+// undoLimit is how long an interrupted run may take to undo what it did and to let its leases go, in wall time: the
+// runner may be killed soon after.
+const undoLimit = 4500 * time.Millisecond
+
+// graceful is a context that goes on for undoLimit after ctx was interrupted.
+func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(undoLimit, cancel)
+		context.AfterFunc(later, func() { timer.Stop() })
+	})
+	return later, func() { stop(); cancel() }
+}
 
 // interrupt: before the service is stopped the node is released; after that it stays as it is, resumable.
 func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []procedure.Phase) {
 	t.report.Result, t.report.Reason = procedure.Failed, fmt.Sprintf("interrupted in %s", rest[0].Name)
-	ctx, cancel := context.WithTimeout(context.Background(), undoLimit)
-	defer cancel()
-	released := false
+	ctx, released := e.grace, false
 	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait {
 		if err := e.step(t, topology, procedure.Exit).Release(ctx); err == nil {
 			released = true
@@ -166,6 +191,16 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 		e.skip(p, t, e.step(t, topology, p.Name), "not reached: interrupted")
 	}
 	if !released {
-		e.hold(ctx, t, rest[0].Name)
+		e.leave(ctx, t, rest[0].Name)
+	}
+}
+
+// leave is what becomes of a node when the run is interrupted: its journal says where it stands, and the dead-man
+// switch stays armed.
+func (e *Engine) leave(ctx context.Context, t *target, phase string) {
+	t.held = true
+	t.report.Next = "octopatch run"
+	if _, err := t.host.Record(ctx, t.book.Note(phase, t.report.Reason)); err != nil {
+		e.warn(t.name, "where it stands could not be written to the host: %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func classify(err error) procedure.Result {
 	if errors.Is(err, procedure.ErrStopped) {
 		return procedure.Fail(err)
 	}
-	if procedure.Transient(err) || errors.Is(err, procedure.ErrDenied) || errors.Is(err, procedure.ErrRefused) {
+	if procedure.Transient(err) || errors.Is(err, procedure.ErrDenied) || errors.Is(err, procedure.ErrRefused) || errors.Is(err, procedure.ErrTaken) {
 		return procedure.Unsure(err)
 	}
 	return procedure.Fail(err)

@@ -14,9 +14,11 @@ import (
 func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 	s, err := e.preflight(ctx)
 	if err != nil {
-		return procedure.Plan{}, e.refused(err)
+		return procedure.Plan{}, e.refused(e.whose(s, err))
 	}
-	e.stage(ctx, s.targets, procedure.WorkScan)
+	if !e.reportOnly(s.targets) {
+		e.stage(ctx, s.targets, procedure.WorkScan)
+	}
 	plan := procedure.Plan{
 		Topology: s.topology, Version: s.version, Precaution: e.Rules.Precaution, Maintenance: s.info.Maintenance, Limits: e.limits(),
 		Notice: procedure.Announce(procedure.Notice{Server: e.URL, Topology: s.topology}, s.tasks, e.Rules, e.Clock.Now()),
@@ -29,7 +31,7 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 		for _, w := range append(t.warnings, t.short()...) {
 			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+w)
 		}
-		if err := e.unfinished([]*target{t}); err != nil {
+		if _, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
 		if t.report.Result != "" {
@@ -94,24 +96,14 @@ func brief(d time.Duration) string {
 	return text
 }
 
-// Status reads the journals of the listed nodes from their hosts; Octopus is asked only for the names when
-// OCTOPATCH_NODES is all. What cannot be read is an error beside what can.
-func (e *Engine) Status(ctx context.Context) ([]procedure.Journal, error) {
-	listed := e.Nodes
-	if e.All {
-		nodes, err := e.Cluster.Nodes(ctx)
-		if err != nil && procedure.Transient(err) {
-			return nil, &procedure.Fault{Kind: procedure.ErrUnreachable, Subject: "OCTOPATCH_NODES", Problem: "says all, and Octopus cannot be asked which its nodes are", Cause: err,
-				Remedy: "name the nodes in OCTOPATCH_NODES: an unfinished run may have stopped Octopus"}
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range nodes {
-			listed = append(listed, Listed{Name: n.Name})
-		}
+// Status reads from each listed host where an unfinished run stands there and who works on it. What cannot be read
+// is an error beside what can.
+func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
+	listed, err := e.everyNode(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var journals []procedure.Journal
+	var open []procedure.Standing
 	var faults []error
 	for _, l := range listed {
 		t := newTarget(l.Name, l.Host)
@@ -126,9 +118,34 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Journal, error) {
 			}
 			continue
 		}
-		if t.facts.Journal != nil {
-			journals = append(journals, *t.facts.Journal)
+		j, l := t.facts.Journal, t.facts.Lease
+		if j == nil && l == nil {
+			continue
 		}
+		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman}
+		if j != nil {
+			one.Journal = *j
+		} else {
+			one.Run, one.Owner, one.Updated = l.Run, l.Owner, l.Renewed
+		}
+		open = append(open, one)
 	}
-	return journals, errors.Join(faults...)
+	return open, errors.Join(faults...)
+}
+
+// everyNode is what OCTOPATCH_NODES lists; Octopus is asked only where it is all.
+func (e *Engine) everyNode(ctx context.Context) ([]Listed, error) {
+	if !e.All {
+		return e.Nodes, nil
+	}
+	nodes, err := e.Cluster.Nodes(ctx)
+	if err != nil && procedure.Transient(err) {
+		return nil, &procedure.Fault{Kind: procedure.ErrUnreachable, Subject: "OCTOPATCH_NODES", Problem: "says all, and Octopus cannot be asked which its nodes are", Cause: err,
+			Remedy: "name the nodes in OCTOPATCH_NODES: an unfinished run may have stopped Octopus"}
+	}
+	var listed []Listed
+	for _, n := range nodes {
+		listed = append(listed, Listed{Name: n.Name})
+	}
+	return listed, err
 }

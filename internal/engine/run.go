@@ -14,7 +14,7 @@ import (
 func (e *Engine) Preflight(ctx context.Context) Result {
 	s, err := e.preflight(ctx)
 	if err != nil {
-		return e.refused(err)
+		return e.refused(e.whose(s, err))
 	}
 	return e.result(ctx, s, false)
 }
@@ -22,9 +22,12 @@ func (e *Engine) Preflight(ctx context.Context) Result {
 func (e *Engine) preflight(ctx context.Context) (*survey, error) {
 	began := e.Clock.Now()
 	e.event(procedure.Event{Type: procedure.PhaseStarted, Phase: "preflight", Title: "Prove rights, reach, mapping and health before the first change"})
-	s, err := e.surveyOctopus(ctx)
-	if err == nil {
-		err = e.surveyHosts(ctx, s)
+	s, err := e.look(ctx)
+	if known := e.learn(ctx, s, err); known && err != nil {
+		s, err = e.look(ctx)
+	}
+	if s == nil {
+		err = errors.Join(err, e.unread)
 	}
 	r := procedure.Result{Kind: procedure.Done}
 	if err != nil {
@@ -40,9 +43,11 @@ func (e *Engine) preflight(ctx context.Context) (*survey, error) {
 func (e *Engine) Stage(ctx context.Context) Result {
 	s, err := e.preflight(ctx)
 	if err != nil {
-		return e.refused(err)
+		return e.refused(e.whose(s, err))
 	}
-	e.stage(ctx, s.targets, procedure.WorkDownload)
+	if !e.reportOnly(s.targets) {
+		e.stage(ctx, s.targets, procedure.WorkDownload)
+	}
 	for _, t := range s.targets {
 		if t.report.Result == "" {
 			t.report.Result = procedure.Done
@@ -51,17 +56,27 @@ func (e *Engine) Stage(ctx context.Context) Result {
 	return e.result(ctx, s, false)
 }
 
-// RunAll runs the full procedure.
+// RunAll runs the full procedure, or goes on with a run that is unfinished.
 func (e *Engine) RunAll(ctx context.Context) Result {
-	if err := e.readResumed(ctx); err != nil {
-		return e.refused(err)
-	}
+	var cancel context.CancelFunc
+	e.grace, cancel = graceful(ctx)
+	defer cancel()
 	s, err := e.preflight(ctx)
 	if s != nil {
 		openFirst(s.targets)
-		err = errors.Join(e.unfinished(s.targets), err)
-	} else if outOfShape(err) {
-		err = errors.Join(e.openElsewhere(ctx), err)
+	}
+	if known := e.known(s); known != nil {
+		run, openErr := e.openRun(known)
+		if err = errors.Join(openErr, err); err == nil && run != "" && run != e.Run {
+			e.warn("", "going on with run %s, which is unfinished", run)
+			e.Run = run
+		}
+	}
+	if err == nil {
+		err = e.openWindow(s.targets)
+	}
+	if err == nil {
+		err = e.lock(ctx, s.targets)
 	}
 	if err != nil {
 		return e.refused(err)
@@ -70,54 +85,10 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	notice, _ := e.announce(ctx, s) // people are told, or it is logged that they were not: patching does not depend on it
 	e.stage(ctx, s.targets, procedure.WorkDownload)
 	stopped := e.nodes(ctx, s)
+	e.unlock(e.grace, s.targets)
 	result := e.result(ctx, s, stopped)
 	result.Downtime, result.Notice = up.end(), notice
 	return result
-}
-
-// readResumed reads what the run that the operator wants to go on with has done so far.
-func (e *Engine) readResumed(ctx context.Context) error {
-	if e.Resume == "" {
-		return nil
-	}
-	journals, err := e.Status(ctx)
-	if err != nil {
-		return err
-	}
-	e.resumed = map[string]procedure.Journal{}
-	for _, j := range journals {
-		if j.Run == e.Resume {
-			e.resumed[j.Node] = j
-		}
-	}
-	if len(e.resumed) == 0 {
-		return procedure.Refuse("OCTOPATCH_RUN_ID", "no node of OCTOPATCH_NODES has an open run "+e.Resume, "octopatch status shows the open run; leave the variable out to begin a new one")
-	}
-	e.Run = e.Resume
-	return nil
-}
-
-// outOfShape: Octopus does not answer, or not with as many nodes online as the topology needs, as it does
-// while a run is half way.
-func outOfShape(err error) bool {
-	var f *procedure.Fault
-	return procedure.Transient(err) || errors.As(err, &f) && f.Subject == "OCTOPATCH_TOPOLOGY"
-}
-
-// openElsewhere looks on the hosts for an unfinished run when Octopus does not show the cluster as it should
-// be: that run may well be the reason.
-func (e *Engine) openElsewhere(ctx context.Context) error {
-	journals, err := e.Status(ctx)
-	if err != nil {
-		return nil //nolint:nilerr // what Octopus said is reported; this look was only for the reason behind it
-	}
-	var open []*target
-	for _, j := range journals {
-		t := newTarget(j.Node, "")
-		t.facts.Journal = &j
-		open = append(open, t)
-	}
-	return e.unfinished(open)
 }
 
 // openFirst: a node that an unfinished run has left out of service comes before any that serves.
@@ -154,6 +125,12 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 	for _, t := range s.targets {
 		e.openBook(t, s.topology)
 		began := e.Clock.Now()
+		touched := t.report.Result == "" && e.untouched(t) == ""
+		if touched && reason == "" && t.facts.Journal == nil {
+			if reason = e.tooLate(t.name); reason != "" {
+				stopped = true
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
 			e.skipNode(t, s.topology, errInterrupted.Error())
@@ -168,6 +145,7 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 			t.current = true
 		default:
 			e.oneNode(ctx, t, s.topology)
+			e.pace.take(began, e.Clock.Now(), t.report)
 		}
 		e.nodeEnded(t, began)
 		if t.report.Result == procedure.Failed || t.report.Result == procedure.Unknown {

@@ -4,6 +4,7 @@ package journal
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,10 +24,24 @@ func NewRun(now time.Time) string {
 	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102-150405"), b)
 }
 
+// NewNonce tells this process from every other one, also of the same owner.
+func NewNonce() string {
+	var b [8]byte
+	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	return hex.EncodeToString(b[:])
+}
+
+// TaskVariable holds the id of the Octopus task whose step this is. Octopus gives a step's process no such variable by
+// itself; the step template sets it.
+const TaskVariable = "OCTOPUS_TASK_ID"
+
 // Owner names who runs this: repository, run and job on GitHub, the Octopus task, or user@machine.
 func Owner(getenv func(string) string, machine string) string {
 	if repository := getenv("GITHUB_REPOSITORY"); repository != "" {
 		return strings.Join([]string{repository, getenv("GITHUB_RUN_ID"), getenv("GITHUB_JOB")}, "/")
+	}
+	if task := getenv(TaskVariable); task != "" {
+		return task
 	}
 	user := getenv("USER")
 	if user == "" {

@@ -58,6 +58,7 @@ func TestOwner(t *testing.T) {
 		want string
 	}{
 		{"github", map[string]string{"GITHUB_REPOSITORY": "ops/patch", "GITHUB_RUN_ID": "7", "GITHUB_JOB": "night"}, "ops/patch/7/night"},
+		{"octopus", map[string]string{"OCTOPUS_TASK_ID": "ServerTasks-7", "USER": "ann"}, "ServerTasks-7"},
 		{"linux", map[string]string{"USER": "ann"}, "ann@jump"},
 		{"windows", map[string]string{"USERNAME": "ann"}, "ann@jump"},
 		{"nobody", nil, "somebody@jump"},

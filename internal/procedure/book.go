@@ -43,8 +43,35 @@ func (b *Book) Ended(phase string, r PhaseRecord) { b.journal.Phases[phase] = r 
 
 // Next is the Change for the call that is about to be made.
 func (b *Book) Next(phase, what string) Change {
+	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix()})
+}
+
+// Note is a Change that only says how it stands: a job of the worker that was begun is still what was begun last.
+func (b *Book) Note(phase, what string) Change {
+	i := Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
+	if last := b.journal.Intent; last != nil && last.Phase == phase {
+		i.Job = last.Job
+	}
+	return b.intend(i)
+}
+
+// NextJob is the Change for a job of the worker, which outlives this process.
+func (b *Book) NextJob(phase, what, job string) Change {
+	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix(), Job: job})
+}
+
+// JobEnded: the job's result is known, so that the next one is another.
+func (b *Book) JobEnded() {
+	if last := b.journal.Intent; last != nil {
+		ended := *last
+		ended.Job = ""
+		b.journal.Intent = &ended
+	}
+}
+
+func (b *Book) intend(i Intent) Change {
 	b.journal.Counter++
-	b.journal.Intent = &Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
+	b.journal.Intent = &i
 	octopus, precaution := b.journal.Octopus, b.journal.Precaution
 	if precaution != nil {
 		snapshot := *precaution

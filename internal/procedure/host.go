@@ -58,6 +58,8 @@ type HostFacts struct {
 	Watchdogs  []Watchdog
 	Folder     string // "absent", "ours", or why the folder cannot be trusted
 	Journal    *Journal
+	Lease      *Lease // nil: nobody works on it
+	Deadman    *Armed // nil: not armed
 }
 
 // UpdatePolicy is what policies say about updates on a host.
@@ -84,6 +86,7 @@ type HostHealth struct {
 type StopOrder struct {
 	Services []string
 	Limit    time.Duration // for each service to reach Stopped
+	Deadman  Deadman       // set before anything stops
 }
 
 // StartOrder says what to put back: the prior state comes from the journal on the host itself.
@@ -146,4 +149,6 @@ type Host interface {
 	Servicer
 	Updater
 	Rebooter
+	Locker
+	Armer
 }

@@ -18,6 +18,7 @@ type Journal struct {
 	// Precaution is what was taken of the machine, from the moment on at which it was about to be.
 	Precaution *TakenPrecaution `json:"precaution,omitempty"`
 	Host       *HostPrior       `json:"host,omitempty"` // written by the host when it first changes something
+	Deadman    *Fired           `json:"deadman,omitempty"`
 }
 
 // Intent is a change that is about to be made.
@@ -25,6 +26,7 @@ type Intent struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`
 	At    int64  `json:"at"`
+	Job   string `json:"job,omitempty"` // of the worker, where it was told to install: another runner follows the same
 }
 
 // PhaseRecord is how a phase ended on this node.

@@ -70,7 +70,7 @@ func (r *rounds) run(ctx context.Context) error {
 	if err := r.staysStopped(ctx, facts); err != nil {
 		return err
 	}
-	if len(facts.Pending) > 0 {
+	if len(facts.Pending) > 0 && !r.begunBefore() {
 		if r.Rules.Reboot == RebootNever {
 			return r.patched(ctx, "a reboot was pending before: "+strings.Join(facts.Pending, ", "))
 		}
@@ -120,11 +120,17 @@ func (r *rounds) remember(w Windows) {
 
 // round is one search and installation, and the reboot that it asks for; more says that another must follow.
 func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
-	order := WorkOrder{Job: fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1), Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
-	result, err := r.Host.Work(ctx, r.Book.Next(Patch, fmt.Sprintf("install updates, round %d", n)), order, r.follow)
+	job := fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1)
+	if r.begunBefore() {
+		r.progress("going on with the installation that an earlier process has begun")
+		job = r.Book.Journal().Intent.Job // it may still be at work, or its result is there
+	}
+	order := WorkOrder{Job: job, Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
+	result, err := r.Host.Work(ctx, r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job), order, r.follow)
 	if err != nil {
 		return false, err
 	}
+	r.Book.JobEnded()
 	r.Report.Add(result)
 	for _, w := range result.Warnings {
 		r.warn("Windows Update warns: %s", w)
@@ -157,6 +163,12 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		return false, nil
 	}
 	return progress, r.reboot(ctx)
+}
+
+// begunBefore: the last that an earlier process has done was to tell the worker to install.
+func (r *rounds) begunBefore() bool {
+	last := r.Book.Journal().Intent
+	return last != nil && last.Phase == Patch && last.Job != ""
 }
 
 // restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and

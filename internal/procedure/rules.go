@@ -50,6 +50,8 @@ type Rules struct {
 	WindowStart    time.Time // zero: the run's start
 	WindowLength   time.Duration
 	MaxFailedNodes int
+	StopBy         time.Time     // the service is not stopped any later, so that the rest fits into the window; zero: any time
+	Deadman        time.Duration // 0: no dead-man switch
 }
 
 // Fixed limits and intervals. They are not settings, because nobody has a better value for them.

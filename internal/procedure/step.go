@@ -29,6 +29,7 @@ type Step struct {
 	Book     *Book    // the node's journal
 	Report   *NodeReport
 	Notice   *Notice // filled by schedule
+	Deadman  Deadman // how stop arms the host's dead-man switch
 	Tell     func(Event)
 
 	warned map[string]bool // what was warned of once already

@@ -11,8 +11,18 @@ var stop = Phase{
 	Single: "Stop the Octopus Server windows service",
 	HA:     "Stop the Octopus Server windows service on that node",
 	Limit:  func(Rules) time.Duration { return 3 * stopLimit },
+	Done: func(ctx context.Context, s *Step) (string, error) {
+		if s.stoppedBefore() == "" || s.Book.Journal().Phases[Stop].Result != Done {
+			return "", nil
+		}
+		health, err := s.Host.Health(ctx, s.Services, nil)
+		if err != nil || !allIn(health.Services, s.Services, "Stopped") {
+			return "", nil //nolint:nilerr // then it is stopped once more, which says what is wrong
+		}
+		return "this run has stopped it before, and it is stopped", nil
+	},
 	Do: func(ctx context.Context, s *Step) error {
-		order := StopOrder{Services: s.Services, Limit: stopLimit}
+		order := StopOrder{Services: s.Services, Limit: stopLimit, Deadman: s.Deadman}
 		s.Report.Timeline.ServiceDown = s.Clock.Now()
 		return s.changeServices(ctx, "stop "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
 			return s.Host.Stop(ctx, c, order)

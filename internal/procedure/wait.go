@@ -120,6 +120,10 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 		return w.calm >= 2, "a second idle sample", nil
 	}
 	w.calm = 0
+	if by := w.Rules.StopBy; !by.IsZero() && w.Clock.Now().After(by) {
+		return false, "", &Fault{Kind: ErrStopped, Subject: w.Node, Problem: "the window leaves no time to patch it any more; still open: " + l.holdups(),
+			Remedy: "begin earlier, or set a longer OCTOPATCH_WINDOW"}
+	}
 	if w.Clock.Since(w.began) >= w.Rules.DrainTimeout {
 		if err := w.overdue(ctx, l); err != nil {
 			return false, "", err

@@ -157,10 +157,15 @@ func notice() procedure.Notice {
 	}
 }
 
-func journals() []procedure.Journal {
-	return []procedure.Journal{
-		{
-			Format: 1, Run: "20261213-020000-9f3c", Counter: 12, Node: "OCTO-01", Owner: "acme/ops/7/patch", Topology: procedure.HA, Updated: at(1301).Unix(),
+func standing() []procedure.Standing {
+	released := procedure.Lease{Run: "20261213-020000-9f3c", Owner: "acme/ops/7/patch", Every: 300, Renewed: at(1301).Unix(), Released: true}
+	live := procedure.Lease{Run: "20261213-020000-9f3c", Owner: "acme/ops/7/patch", Every: 1800, Renewed: at(1200).Unix()}
+	stale := live
+	stale.Renewed = at(-9000).Unix()
+	return []procedure.Standing{
+		{Lease: &released, Journal: procedure.Journal{
+			Deadman: &procedure.Fired{At: at(90).Unix(), Why: "nothing was heard of the run for 45 min", Faults: "service One is Stopped"},
+			Format:  1, Run: "20261213-020000-9f3c", Counter: 12, Node: "OCTO-01", Owner: "acme/ops/7/patch", Topology: procedure.HA, Updated: at(1301).Unix(),
 			Intent: &procedure.Intent{Phase: "start", What: "start the services", At: at(101).Unix()},
 			Phases: map[string]procedure.PhaseRecord{
 				"enter": {Result: procedure.Done, Began: at(8).Unix(), Ended: at(10).Unix()}, "wait": {Result: procedure.Done, Began: at(10).Unix(), Ended: at(100).Unix()},
@@ -172,8 +177,10 @@ func journals() []procedure.Journal {
 				Services:  []procedure.Service{{Name: "OctopusDeploy", State: "Running", Start: "Auto", Delayed: true}},
 				Watchdogs: []procedure.Watchdog{{Name: "Octopus Watchdog OctopusServer", Enabled: true}, {Name: "Octopus Watchdog Old", Enabled: false}},
 			},
-		},
-		{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-02", Topology: procedure.HA, Updated: at(5).Unix()},
+		}},
+		{Lease: &live, Live: true, Journal: procedure.Journal{Run: "20261213-020000-9f3c", Owner: "acme/ops/7/patch", Node: "OCTO-02", Updated: at(5).Unix()}},
+		{Lease: &stale, Armed: &procedure.Armed{After: 2700}, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-03", Topology: procedure.HA, Updated: at(5).Unix()}},
+		{Armed: &procedure.Armed{Until: at(14400).Unix()}, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-04", Topology: procedure.HA, Updated: at(5).Unix()}},
 	}
 }
 
@@ -185,7 +192,7 @@ func TestRendered(t *testing.T) {
 		"plan.json":   func(w io.Writer) { _ = PlanJSON(w, plan()) },
 		"notice.txt":  func(w io.Writer) { Notice(w, notice()) },
 		"notice.md":   func(w io.Writer) { _, _ = io.WriteString(w, NoticeMarkdown(notice())) },
-		"status.txt":  func(w io.Writer) { Status(w, journals()) },
+		"status.txt":  func(w io.Writer) { Status(w, standing()) },
 		"status0.txt": func(w io.Writer) { Status(w, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

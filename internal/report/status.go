@@ -9,15 +9,15 @@ import (
 )
 
 // Status prints where unfinished runs stand.
-func Status(w io.Writer, journals []procedure.Journal) {
-	if len(journals) == 0 {
+func Status(w io.Writer, open []procedure.Standing) {
+	if len(open) == 0 {
 		fmt.Fprintln(w, "No run is open on these nodes.")
 	}
-	for i, j := range journals {
+	for i, j := range open {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j)), moment(j.Updated))
+		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j.Journal)), moment(j.Updated))
 		for _, p := range procedure.Phases() {
 			if rec, ok := j.Phases[p.Name]; ok {
 				if rec.Result == "" {
@@ -30,11 +30,42 @@ func Status(w io.Writer, journals []procedure.Journal) {
 		if j.Intent != nil {
 			fmt.Fprintf(w, "  last begun: %s, %s, at %s\n", j.Intent.Phase, plain(j.Intent.What), moment(j.Intent.At))
 		}
-		for _, c := range changed(j) {
+		for _, c := range changed(j.Journal) {
 			fmt.Fprintf(w, "  not yet undone: %s\n", plain(c))
 		}
-		fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or OCTOPATCH_RUN_ID=%s octopatch run\n", plain(j.Node), j.Next(), plain(j.Run))
+		surviving(w, j)
 	}
+}
+
+// surviving says who works on the node, what its dead-man switch has done or will do, and which command goes on.
+func surviving(w io.Writer, j procedure.Standing) {
+	if f := j.Deadman; f != nil {
+		fmt.Fprintf(w, "  the dead-man switch fired at %s: %s%s\n", moment(f.At), plain(f.Why), after("; it could not put back: ", plain(f.Faults)))
+	}
+	if a := j.Armed; a != nil {
+		when := fmt.Sprintf("%d min after the last sign of the run, or after boot", a.After/60)
+		if a.Until != 0 {
+			when = "at " + moment(a.Until)
+		}
+		fmt.Fprintf(w, "  the dead-man switch is armed: it starts the service %s\n", when)
+	}
+	run := "octopatch run"
+	switch l := j.Lease; {
+	case l == nil:
+	case l.Released:
+		fmt.Fprintf(w, "  nobody works on it: its owner has let go\n")
+	case j.Live:
+		fmt.Fprintf(w, "  %s works on it: last heard of at %s, and stale from %s on if nothing more is heard\n", plain(l.Owner), moment(l.Renewed), moment(l.StaleAt().Unix()))
+		return
+	default:
+		fmt.Fprintf(w, "  %s has not been heard of since %s, and the lease is stale\n", plain(l.Owner), moment(l.Renewed))
+		run = "octopatch run (from elsewhere: OCTOPATCH_TAKEOVER=" + plain(j.Run) + " octopatch run)"
+	}
+	if j.Format == 0 {
+		fmt.Fprintf(w, "  next: %s\n", run)
+		return
+	}
+	fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or %s\n", plain(j.Node), j.Next(), run)
 }
 
 // moment is a time of the journal, in UTC, because host and reader may be in different zones.

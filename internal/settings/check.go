@@ -212,8 +212,13 @@ func prefix(node string) string {
 var runID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 func (s *Settings) checkRun(add adder) {
-	if s.RunID != "" && !runID.MatchString(s.RunID) {
-		add("OCTOPATCH_RUN_ID", fmt.Sprintf("%q is not a run id", s.RunID), "copy it from octopatch status, or leave it out to begin a new run")
+	for name, id := range map[string]string{"OCTOPATCH_RUN_ID": s.RunID, "OCTOPATCH_TAKEOVER": s.Takeover} {
+		if id != "" && !runID.MatchString(id) {
+			add(name, fmt.Sprintf("%q is not a run id", id), "copy it from octopatch status, or leave it out to begin a new run")
+		}
+	}
+	if s.Deadman > 0 && s.Deadman < 15*time.Minute {
+		add("OCTOPATCH_DEADMAN", fmt.Sprintf("%s is shorter than a run may be silent", short(s.Deadman)), "set it to 15m or more, or to 0 for no dead-man switch")
 	}
 	if !s.Key.IsZero() && !s.Token.IsZero() {
 		add("OCTOPUS_API_KEY", "is set, and so is OCTOPUS_ACCESS_TOKEN", "keep one of them")

@@ -80,13 +80,15 @@ type Settings struct {
 	HookTimeout time.Duration     `env:"OCTOPATCH_HOOK_TIMEOUT" envDefault:"5m" min:"1s" max:"24h" group:"Hooks" help:"How long a hook may take before it is ended and counts as failed."`
 
 	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
+	Deadman        time.Duration `env:"OCTOPATCH_DEADMAN" envDefault:"45m" min:"0s" max:"24h" group:"Limits" help:"After that long without a sign of the run a host starts its own Octopus service again, through a scheduled task that is there from stop to start. 0: never. At least 15m, which a run may be silent."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`
 	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" min:"0s" max:"24h" group:"Limits" help:"How long a node must stay healthy after it is opened again."`
 
 	Log           string `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
 	ReportDir     string `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json and summary.md. Unset: none are written."`
 	StateDir      string `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
-	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"The unfinished run to go on with, as octopatch status shows it."`
+	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"Go on with this unfinished run and no other. Unset: with whichever is open."`
+	Takeover      string `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run of somebody else to go on with, as octopatch status shows it: for when it is sure that its owner is dead."`
 	StepServerURL string `env:"OCTOPATCH_STEP_SERVER_URL" group:"Output" help:"Inside a step: address of the Octopus Server that runs the step, to prove that it is another one."`
 
 	RehearsalNodes      int         `env:"OCTOPATCH_REHEARSAL_NODES" envDefault:"3" min:"1" max:"16" group:"Rehearsal" help:"Nodes of the simulated cluster; 1 is a single server."`

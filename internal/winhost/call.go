@@ -28,13 +28,16 @@ func call[A any, P interface {
 	if err != nil {
 		return a, err
 	}
-	stdin, err := encode(nonce, scripts.Text(script), request)
+	text, err := json.Marshal(request)
 	if err != nil {
-		return a, err
+		return a, fmt.Errorf("encode the request: %w", err)
 	}
+	end := h.held.begin(h.clock, &text, script)
+	stdin := encode(nonce, scripts.Text(script), text)
 	h.commands.Add(1)
 	r := &reply{nonce: nonce, progress: progress}
 	exit, stderr, err := h.runner.Run(ctx, scripts.CommandLine, stdin, limit, r.line)
+	end(r.answer != nil)
 	switch {
 	case r.fault != nil:
 		return a, h.fault(script, *r.fault)
@@ -55,14 +58,10 @@ func call[A any, P interface {
 }
 
 // encode is the stdin that scripts.Bootstrap reads. Lines are short: longer ones may be cut on their way.
-func encode(nonce, script string, request any) ([]byte, error) {
-	text, err := json.Marshal(request)
-	if err != nil {
-		return nil, fmt.Errorf("encode the request: %w", err)
-	}
+func encode(nonce, script string, request []byte) []byte {
 	var b bytes.Buffer
 	b.WriteString(nonce + "\n")
-	for _, part := range [][]byte{[]byte(script), text} {
+	for _, part := range [][]byte{[]byte(script), request} {
 		code := base64.StdEncoding.EncodeToString(part)
 		for len(code) > 0 {
 			n := min(len(code), 1000)
@@ -71,7 +70,7 @@ func encode(nonce, script string, request any) ([]byte, error) {
 		}
 		b.WriteString(".\n")
 	}
-	return b.Bytes(), nil
+	return b.Bytes()
 }
 
 func newNonce() (string, error) {

@@ -58,6 +58,8 @@ type probed struct {
 	Watchdogs []procedure.Watchdog `json:"watchdogs"`
 	Folder    string               `json:"folder"`
 	Journal   *procedure.Journal   `json:"journal"`
+	Lease     *procedure.Lease     `json:"lease"`
+	Deadman   *procedure.Armed     `json:"deadman"`
 }
 
 func (p *probed) check() error {
@@ -83,7 +85,7 @@ func (p *probed) check() error {
 			return err
 		}
 	}
-	return p.Windows.check()
+	return errors.Join(checkLease(p.Lease), p.Windows.check())
 }
 
 // Probe reads the facts of the host in one command.
@@ -95,7 +97,7 @@ func (h *Host) Probe(ctx context.Context) (procedure.HostFacts, error) {
 	facts := procedure.HostFacts{
 		Computer: p.Computer, FQDN: p.FQDN, MachineID: p.MachineID, PowerShell: p.PowerShell,
 		Time: time.Unix(p.Time, 0), BootTime: time.Unix(p.Windows.BootTime, 0), Windows: p.Windows.windows(), FreeBytes: p.FreeBytes,
-		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Policy: p.Policy.policy(), Agents: agents(p.Agents), Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal,
+		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Policy: p.Policy.policy(), Agents: agents(p.Agents), Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal, Lease: p.Lease, Deadman: p.Deadman,
 	}
 	for _, i := range p.Instances {
 		facts.Instances = append(facts.Instances, procedure.Instance(i))

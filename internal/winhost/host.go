@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type Host struct {
 	runner   Runner
 	clock    clock.Clock
 	commands atomic.Int64
+	held     held
 }
 
 var _ procedure.Host = (*Host)(nil)
@@ -59,7 +61,7 @@ func (k *kept) check() error {
 func checkJournal(j procedure.Journal) error {
 	switch {
 	case j.Format != 1:
-		return errors.New("a journal of another format")
+		return fmt.Errorf("a journal of format %d, and this version knows format 1", j.Format)
 	case j.Run == "":
 		return errors.New("a journal without a run id")
 	case j.Host != nil && (j.Host.Boot == "" || j.Host.Build == ""):
@@ -85,9 +87,10 @@ func (k kept) journal() procedure.Journal {
 func (h *Host) Stop(ctx context.Context, c procedure.Change, order procedure.StopOrder) (procedure.Journal, error) {
 	request := struct {
 		change
-		Services []string `json:"services"`
-		Limit    int64    `json:"limit"`
-	}{change{c}, some(order.Services), seconds(order.Limit)}
+		Services []string        `json:"services"`
+		Limit    int64           `json:"limit"`
+		Deadman  *deadmanRequest `json:"deadman"`
+	}{change{c}, some(order.Services), seconds(order.Limit), deadman(order.Deadman)}
 	// Dependents stop before their service and each has its own limit; few services have more than one.
 	limit := writeLimit + time.Duration(2*len(order.Services))*order.Limit
 	k, err := call[kept](ctx, h, "stop", request, limit, nil)

@@ -151,7 +151,7 @@ func TestStopAsksAsTheScriptReads(t *testing.T) {
 	want := map[string]any{
 		"change": map[string]any{"run": "r1", "counter": 4.0, "node": "OCTO-01", "owner": "me", "topology": "ha", "at": 7.0,
 			"intent": map[string]any{"phase": "stop", "what": "stop", "at": 7.0}},
-		"services": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0,
+		"services": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0, "deadman": nil,
 	}
 	if diff := cmp.Diff(want, f.all[0].request); diff != "" {
 		t.Error(diff)
@@ -201,7 +201,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 			Restarts: []string{"AUOptions 4: it installs by itself on Sundays at 03:00", "AlwaysAutoRebootAtScheduledTime", "SetComplianceDeadline: it restarts once the deadline of an update is over"},
 			Server:   "http://wsus:8530", ServerError: "no route", NoInternet: true,
 		},
-		Agents:    []string{"Microsoft Configuration Manager (service ccmexec)", "service Other"},
+		Agents: []string{"Microsoft Configuration Manager (service ccmexec)", "service Other"},
 		Instances: []procedure.Instance{{Service: procedure.Service{Name: "OctopusDeploy: A b", State: "Running", Start: "Auto", Dependents: []string{"x"}}, Name: "A b", Node: "octo-01",
 			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true}},
 		Watchdogs: []procedure.Watchdog{{Name: "Octopus Watchdog OctopusServer", Enabled: true}}, Folder: "ours",

@@ -28,6 +28,7 @@ type Options struct {
 	Faults     *fault.Set
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
+	Still      bool        // no trigger starts a registered task by itself
 
 	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
 	Version  string // file version of Octopus.Server.exe; empty: some
@@ -60,6 +61,8 @@ type Machine struct {
 	running   sync.WaitGroup
 	events    chan func()
 	eventsEnd chan struct{}
+
+	leases sync.Mutex // between processes of this machine, as the lock file is
 
 	mu        sync.Mutex
 	session   context.Context // from boot to shutdown

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -200,12 +202,39 @@ func (m *Machine) name(one call) string {
 	switch one.script {
 	case "record", "stop", "start", "reboot", "clear", "undrain":
 		return "host " + one.script
+	case "lease":
+		return m.leaseWrite(one)
 	case "work":
 		if json.Unmarshal(one.json, &request) == nil {
 			return "host work " + request.Mode
 		}
 	}
 	return ""
+}
+
+// leaseWrite names what a call for the lease changes: asking for one that is somebody else's changes nothing, and
+// renewing one's own is no change that anybody waits for.
+func (m *Machine) leaseWrite(one call) string {
+	var request struct{ Action, Nonce string }
+	if json.Unmarshal(one.json, &request) != nil {
+		return ""
+	}
+	if request.Action == "release" {
+		return "host release"
+	}
+	var lease struct {
+		Nonce          string
+		Renewed, Every int64
+		Released       bool
+	}
+	text, err := os.ReadFile(filepath.Join(m.ours(), leaseFile))
+	if err == nil && json.Unmarshal(text, &lease) == nil {
+		live := !lease.Released && m.clock.Now().Unix()-lease.Renewed < 3*lease.Every
+		if live || lease.Nonce == request.Nonce {
+			return ""
+		}
+	}
+	return "host lease"
 }
 
 func (m *Machine) logWrite(what string, one call, fate string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -32,8 +33,10 @@ type task struct {
 	state        int
 	result       uint32
 	stop         context.CancelFunc
-	builtIn      bool                  // was there before any client
-	every        time.Duration         // for a task that runs by itself
+	builtIn      bool          // was there before any client
+	every        time.Duration // for a task that runs by itself
+	repeat       time.Duration // of a registered task's time trigger; 0: it has none
+	repeating    bool
 	action       func(context.Context) // what such a task does
 }
 
@@ -168,7 +171,8 @@ func (m *Machine) deleteFolder(path string) error {
 }
 
 func (m *Machine) registerTask(folder, name, text string) error {
-	if _, err := parseTask(text); err != nil {
+	d, err := parseTask(text)
+	if err != nil {
 		return com(0x8004131A) // SCHED_E_MALFORMEDXML
 	}
 	m.mu.Lock()
@@ -182,7 +186,31 @@ func (m *Machine) registerTask(folder, name, text string) error {
 		m.tasks = append(m.tasks, t)
 	}
 	t.xml, t.enabled, t.state, t.result = text, true, taskReady, taskNeverRan
+	t.repeat = d.every()
+	if t.repeat > 0 && !t.repeating && !m.o.Still {
+		t.repeating = true
+		m.spawn(func() { m.repeat(t) })
+	}
 	return nil
+}
+
+// repeat runs a task at each point of its trigger's grid while the machine is up, until it is deleted.
+func (m *Machine) repeat(t *task) {
+	for {
+		m.mu.Lock()
+		every, there := t.repeat, slices.Contains(m.tasks, t)
+		m.mu.Unlock()
+		now := m.clock.Now()
+		if !there || every == 0 || m.clock.Sleep(m.life, now.Truncate(every).Add(every).Sub(now)) != nil {
+			return
+		}
+		m.mu.Lock()
+		due := m.up && !m.leaving && t.enabled && slices.Contains(m.tasks, t)
+		m.mu.Unlock()
+		if due {
+			_ = m.runTask(t.folder, t.name) // what it is about shows in its result
+		}
+	}
 }
 
 // deleteTask removes a task; what it runs goes on running, as on Windows.
@@ -252,7 +280,7 @@ func (m *Machine) runTask(folder, name string) error {
 			m.mu.Lock()
 			t.state, t.result = taskRunning, taskStillRuns
 			m.mu.Unlock()
-			if exit, err := m.execute(ctx, definition); err == nil {
+			if exit, err := m.watched(ctx, definition, name); err == nil {
 				result = uint32(exit)
 			}
 		}
@@ -272,6 +300,17 @@ type definition struct {
 	User      string `xml:"Principals>Principal>UserId"`
 	Command   string `xml:"Actions>Exec>Command"`
 	Arguments string `xml:"Actions>Exec>Arguments"`
+	Interval  string `xml:"Triggers>TimeTrigger>Repetition>Interval"`
+}
+
+// every is how often the task's time trigger repeats, which is all that this machine knows of triggers.
+func (d definition) every() time.Duration {
+	minutes, ok := strings.CutSuffix(strings.TrimPrefix(d.Interval, "PT"), "M")
+	n, err := strconv.Atoi(minutes)
+	if !ok || err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Minute
 }
 
 func parseTask(text string) (definition, error) {

@@ -23,7 +23,7 @@ func twins() map[string]func(*twin) error {
 	return map[string]func(*twin) error{
 		"probe": twinProbe, "health": twinHealth, "ready": twinReady,
 		"record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
-		"work": twinWork, "follow": twinFollow, "worker": twinWorker,
+		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
 	}
 }
 
@@ -111,6 +111,9 @@ func (m *Machine) runTwin(t *twin, one call, stderr io.Writer) int {
 		if err := json.Unmarshal(one.json, &t.request); err != nil {
 			return t.fail(err)
 		}
+	}
+	if err := t.updateLease(); err != nil {
+		return t.fail(err)
 	}
 	if err := run(t); err != nil {
 		return t.fail(err)

@@ -47,6 +47,9 @@ func twinReboot(t *twin) error {
 }
 
 func twinClear(t *twin) error {
+	if err := t.assertUnclaimed(); err != nil {
+		return err
+	}
 	found, err := t.trustFolder()
 	if err != nil {
 		return err
@@ -66,10 +69,10 @@ func twinClear(t *twin) error {
 	if err := t.stopWorker(); err != nil {
 		return err
 	}
-	if err := t.removeTask(); err != nil {
+	if err := t.removeTasks(); err != nil {
 		return err
 	}
-	if err := t.removeFolder(); err != nil {
+	if err := t.removeFolder(objectOf(t.request, "lease") != nil); err != nil {
 		return err
 	}
 	return t.answer(object{"cleared": true})

@@ -84,14 +84,6 @@ func (t *twin) openFolder() error {
 	return err
 }
 
-func (t *twin) removeFolder() error {
-	found, err := t.trustFolder()
-	if err != nil || !found {
-		return err
-	}
-	return os.RemoveAll(t.folder)
-}
-
 func (t *twin) file(name string) string { return filepath.Join(t.folder, name) }
 
 func (t *twin) exists(name string) bool {

@@ -32,8 +32,11 @@ func (t *twin) readJournal() (object, error) {
 		}
 	}
 	j, _ := whole.(object)
+	if j["format"] == nil {
+		return nil, t.refuseJournal("%s is not a journal", path)
+	}
 	if numberOf(j, "format") != 1 {
-		return nil, t.refuseJournal("%s is not a journal of format 1", path)
+		return nil, &stop{"newer", fmt.Sprintf("%s has the format %v", path, j["format"]), ""}
 	}
 	if textOf(j, "run") == "" {
 		return nil, t.refuseJournal("%s names no run", path)
@@ -62,6 +65,9 @@ func (t *twin) testChange(j object) error {
 
 // updateJournal merges the change, and the host's prior state where it is not nil.
 func (t *twin) updateJournal(host object) (object, error) {
+	if err := t.assertUnclaimed(); err != nil {
+		return nil, err
+	}
 	if err := t.openFolder(); err != nil {
 		return nil, err
 	}
@@ -88,6 +94,7 @@ func (t *twin) updateJournal(host object) (object, error) {
 	}
 	if host != nil {
 		j["host"] = host
+		delete(j, "deadman") // what it did is being undone
 	}
 	return j, t.writeJSON(journalFile, j)
 }
@@ -108,6 +115,9 @@ func merge(j object, part string, from object) {
 func twinRecord(t *twin) error {
 	j, err := t.updateJournal(nil)
 	if err != nil {
+		return err
+	}
+	if err := t.setDeadman(); err != nil {
 		return err
 	}
 	return t.answer(object{"journal": j})

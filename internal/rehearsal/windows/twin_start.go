@@ -17,27 +17,9 @@ func twinStart(t *twin) error {
 	if prior == nil {
 		return t.answer(object{"journal": j})
 	}
-	services := objects(prior["services"])
-	if err := t.restoreStartTypes(services); err != nil {
-		return err
-	}
-	faults, err := t.startAll(services)
+	faults, err := t.restore(prior)
 	if err != nil {
 		return err
-	}
-	watchdogs, err := t.enableWatchdogs(objects(prior["watchdogs"]))
-	if err != nil {
-		return err
-	}
-	faults = append(faults, watchdogs...)
-	for _, was := range services {
-		s, err := t.m.look(textOf(was, "name"))
-		if err != nil {
-			return err
-		}
-		if !s.startsAs(was) {
-			faults = append(faults, fmt.Sprintf("service %s has the start type %s instead of %s", s.name, s.start, was["start"]))
-		}
 	}
 	if len(faults) > 0 {
 		return &stop{"service", strings.Join(faults, "; "), ""}
@@ -46,7 +28,37 @@ func twinStart(t *twin) error {
 	if err := t.writeJSON(journalFile, j); err != nil {
 		return err
 	}
+	if err := t.disableDeadman(); err != nil {
+		return err
+	}
 	return t.answer(object{"journal": j})
+}
+
+// restore puts start types, services, dependents and watchdogs back, and lists what did not come back.
+func (t *twin) restore(prior object) ([]string, error) {
+	services := objects(prior["services"])
+	if err := t.restoreStartTypes(services); err != nil {
+		return nil, err
+	}
+	faults, err := t.startAll(services)
+	if err != nil {
+		return nil, err
+	}
+	watchdogs, err := t.enableWatchdogs(objects(prior["watchdogs"]))
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, watchdogs...)
+	for _, was := range services {
+		s, err := t.m.look(textOf(was, "name"))
+		if err != nil {
+			return nil, err
+		}
+		if !s.startsAs(was) {
+			faults = append(faults, fmt.Sprintf("service %s has the start type %s instead of %s", s.name, s.start, was["start"]))
+		}
+	}
+	return faults, nil
 }
 
 // startsAs: the service has the start type that was recorded. Delayed counts for automatic start only.
@@ -106,6 +118,9 @@ func (t *twin) startAll(services []object) ([]string, error) {
 
 // startOne starts the service, again if it falls back, and says why it does not run.
 func (t *twin) startOne(name string) (fault string, err error) {
+	if err := t.updateLease(); err != nil {
+		return "", err
+	}
 	deadline := t.m.clock.Now().Add(t.seconds("limit"))
 	refused := ""
 	for {

@@ -8,6 +8,9 @@ import (
 )
 
 func twinStop(t *twin) error {
+	if err := t.assertUnclaimed(); err != nil {
+		return err
+	}
 	if err := t.openFolder(); err != nil {
 		return err
 	}
@@ -23,6 +26,9 @@ func twinStop(t *twin) error {
 		return err
 	}
 	if j, err = t.updateJournal(prior); err != nil {
+		return err
+	}
+	if err := t.setDeadman(); err != nil {
 		return err
 	}
 	if err := t.hold(prior); err != nil {

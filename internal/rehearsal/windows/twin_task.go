@@ -12,11 +12,13 @@ const (
 	workerName   = "worker"
 )
 
-// worker is a copy of our scheduled task, nil when it is absent.
-func (t *twin) worker() *task {
+func (t *twin) worker() *task { return t.task(workerName) }
+
+// task is a copy of our scheduled task of that name, nil when it is absent.
+func (t *twin) task(name string) *task {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
-	found := t.m.findTask(workerFolder, workerName)
+	found := t.m.findTask(workerFolder, name)
 	if found == nil {
 		return nil
 	}
@@ -61,13 +63,20 @@ func (t *twin) stopWorker() error {
 	return nil
 }
 
-// removeTask removes the task, and its folder when nothing else is in it.
-func (t *twin) removeTask() error {
+func (t *twin) removeTasks() error {
+	if err := t.removeTask(deadmanName); err != nil {
+		return err
+	}
+	return t.removeTask(workerName)
+}
+
+// removeTask removes one task, and the scheduler's folder when nothing else is in it.
+func (t *twin) removeTask(name string) error {
 	if !t.m.isFolder(workerFolder) {
 		return nil
 	}
-	if t.worker() != nil {
-		if err := t.m.deleteTask(workerFolder, workerName); err != nil {
+	if t.task(name) != nil {
+		if err := t.m.deleteTask(workerFolder, name); err != nil {
 			return err
 		}
 	}
@@ -81,9 +90,9 @@ func (t *twin) removeTask() error {
 
 const taskSecurity = "D:P(A;;FA;;;SY)(A;;FA;;;BA)"
 
-// registerWorker replaces the task.
-func (t *twin) registerWorker() error {
-	if err := t.removeTask(); err != nil {
+// registerTask replaces a task.
+func (t *twin) registerTask(name, triggers string) error {
+	if err := t.removeTask(name); err != nil {
 		return err
 	}
 	if !t.m.isFolder(workerFolder) {
@@ -91,20 +100,18 @@ func (t *twin) registerWorker() error {
 			return err
 		}
 	}
-	if err := t.m.registerTask(workerFolder, workerName, t.taskText()); err != nil {
-		return err
-	}
-	return t.m.runTask(workerFolder, workerName)
+	return t.m.registerTask(workerFolder, name, t.taskText(name, triggers))
 }
 
 // taskText is as much of the task as this machine reads.
-func (t *twin) taskText() string {
-	return strings.NewReplacer("PROGRAM", t.m.systemRoot()+`\System32\WindowsPowerShell\v1.0\powershell.exe`).Replace(`<?xml version="1.0"?>
+func (t *twin) taskText(name, triggers string) string {
+	return strings.NewReplacer("NAME", name, "TRIGGERS", triggers, "PROGRAM", t.m.systemRoot()+`\System32\WindowsPowerShell\v1.0\powershell.exe`).Replace(`<?xml version="1.0"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <Triggers>TRIGGERS</Triggers>
   <Principals><Principal id="Author"><UserId>S-1-5-18</UserId></Principal></Principals>
   <Actions Context="Author"><Exec>
     <Command>PROGRAM</Command>
-    <Arguments>-NoProfile -NonInteractive -Command "&amp; ([ScriptBlock]::Create([IO.File]::ReadAllText([IO.Path]::Combine($env:ProgramData, 'octopatch', 'worker.ps1'))))"</Arguments>
+    <Arguments>-NoProfile -NonInteractive -Command "&amp; ([ScriptBlock]::Create([IO.File]::ReadAllText([IO.Path]::Combine($env:ProgramData, 'octopatch', 'NAME.ps1'))))"</Arguments>
   </Exec></Actions>
 </Task>`)
 }

@@ -10,6 +10,9 @@ import (
 )
 
 func twinWork(t *twin) error {
+	if err := t.assertUnclaimed(); err != nil {
+		return err
+	}
 	if err := t.openFolder(); err != nil {
 		return err
 	}
@@ -44,7 +47,10 @@ func (t *twin) startWorker() error {
 	if err := t.writeJSON("work.json", object{"job": t.request["job"], "mode": t.request["mode"], "filter": t.request["filter"]}); err != nil {
 		return err
 	}
-	if err := t.registerWorker(); err != nil {
+	if err := t.registerTask(workerName, ""); err != nil {
+		return err
+	}
+	if err := t.m.runTask(workerFolder, workerName); err != nil {
 		return err
 	}
 	return t.waitStarted(300 * time.Second)
@@ -55,6 +61,7 @@ func twinFollow(t *twin) error {
 	line := t.number("line")
 	deadline := clock.Now().Add(t.seconds("follow"))
 	sampled, activity := clock.Now(), t.activity()
+	renewed := clock.Now()
 	idle, over := 0, 0
 	for {
 		task := t.worker()
@@ -90,6 +97,12 @@ func twinFollow(t *twin) error {
 				t.line("progress", object{"line": line, "alive": now})
 			}
 			sampled, activity = clock.Now(), now
+		}
+		if clock.Since(renewed) >= 240*time.Second {
+			if err := t.updateLease(); err != nil {
+				return err
+			}
+			renewed = clock.Now()
 		}
 		if err := t.sleep(2 * time.Second); err != nil {
 			return err
@@ -127,11 +140,11 @@ func (t *twin) activity() string {
 
 // complete answers; where nothing claims what the worker left behind, it goes first.
 func (t *twin) complete(state string, line int, result object, code string) error {
-	if !t.flag("keep") && state != "running" && !t.exists(journalFile) {
-		if err := t.removeTask(); err != nil {
+	if !t.flag("keep") && state != "running" && !t.exists(journalFile) && !t.exists(leaseFile) {
+		if err := t.removeTask(workerName); err != nil {
 			return err
 		}
-		if err := t.removeFolder(); err != nil {
+		if err := t.removeFolder(false); err != nil {
 			return err
 		}
 	}

@@ -1,5 +1,7 @@
-# Clear: removes our task and our folder. Request: run (empty: only what no journal claims).
+# Clear: removes our tasks and our folder; the lease of the process that asks stays. Request: run (empty: only what
+# no journal claims).
 
+Assert-Unclaimed
 $state = Get-FolderState
 if ($state -ne 'absent' -and $state -ne 'ours') { Stop-WithError -Kind 'folder' -Message ('{0} {1}' -f $FolderPath, $state) }
 if ($state -eq 'ours') {
@@ -14,6 +16,6 @@ if ($state -eq 'ours') {
 }
 $scheduler = Connect-Scheduler
 Stop-Worker $scheduler
-Remove-OurTask $scheduler
-Remove-OurFolder
+Remove-OurTasks $scheduler
+Remove-OurFolder -KeepLease ($null -ne (Read-Property $Request 'lease'))
 Write-Answer ([ordered]@{ cleared = $true })

@@ -39,7 +39,8 @@ function Read-Progress {
 # Complete-Follow answers; where nothing claims what the worker left behind, it goes first.
 function Complete-Follow([string]$End, [object]$Result = $null, [string]$Code = '') {
     if ($null -ne $state.reader) { $state.reader.Dispose() }
-    if (-not $Request.keep -and $End -ne 'running' -and -not (Test-Path -LiteralPath (Join-Path $FolderPath 'run.json'))) {
+    $claimed = @('run.json', 'lease.json' | Where-Object { Test-Path -LiteralPath (Join-Path $FolderPath $_) }).Count -gt 0
+    if (-not $Request.keep -and $End -ne 'running' -and -not $claimed) {
         Remove-OurTask $scheduler
         Remove-OurFolder
     }
@@ -50,7 +51,7 @@ $state = @{ line = [int]$Request.line; read = 0; rest = ''; reader = $null }
 $scheduler = Connect-Scheduler
 $deadline = (Get-Date).AddSeconds($Request.follow)
 $activity = Get-Activity
-$sampled = Get-Date
+$sampled = Get-Date; $renewed = Get-Date
 $idle = 0; $over = 0
 while ($true) {
     # In this order: a worker that ends in between has written its result before.
@@ -78,5 +79,6 @@ while ($true) {
         if ($now -ne $activity) { Write-Sign ([ordered]@{ line = $state.line; alive = $now }) }
         $activity = $now; $sampled = Get-Date
     }
+    if (((Get-Date) - $renewed).TotalSeconds -ge 240) { Update-Lease (Read-Property $Request 'lease'); $renewed = Get-Date }
     Start-Sleep -Seconds 2
 }

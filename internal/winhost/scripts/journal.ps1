@@ -9,9 +9,10 @@ function Read-Journal {
     $journal = $null
     try { $journal = ConvertFrom-Json -InputObject (Read-TextFile $JournalPath) }
     catch { Stop-WithError -Kind 'journal' -Message ('{0} cannot be read: {1}' -f $JournalPath, (Get-RootError $_).Message) }
-    if ($journal -isnot [System.Management.Automation.PSCustomObject] -or (Read-Property $journal 'format') -ne 1) {
-        Stop-WithError -Kind 'journal' -Message ('{0} is not a journal of format 1' -f $JournalPath)
+    if ($journal -isnot [System.Management.Automation.PSCustomObject] -or $null -eq (Read-Property $journal 'format')) {
+        Stop-WithError -Kind 'journal' -Message ('{0} is not a journal' -f $JournalPath)
     }
+    if ($journal.format -ne 1) { Stop-WithError -Kind 'newer' -Message ('{0} has the format {1}' -f $JournalPath, $journal.format) }
     if (-not (Read-Property $journal 'run' '')) {
         Stop-WithError -Kind 'journal' -Message ('{0} names no run' -f $JournalPath)
     }
@@ -43,6 +44,7 @@ function Test-Change([object]$Journal, [object]$Change) {
 # Update-Journal writes the change into run.json before the script does what the change announces.
 # $HostPrior is the host as it was; it stays out when the journal has one already.
 function Update-Journal([object]$Change, [object]$HostPrior = $null) {
+    Assert-Unclaimed
     Open-Folder
     $journal = Read-Journal
     Test-Change $journal $Change
@@ -56,7 +58,10 @@ function Update-Journal([object]$Change, [object]$HostPrior = $null) {
         $old = Read-Property $journal $part
         if ($null -eq $old) { Set-Property $journal $part $new } else { Merge-Property $old $new }
     }
-    if ($null -ne $HostPrior) { Set-Property $journal 'host' $HostPrior }
+    if ($null -ne $HostPrior) {
+        Set-Property $journal 'host' $HostPrior
+        $journal.PSObject.Properties.Remove('deadman') # what it did is being undone
+    }
     Write-Journal $journal
     return $journal
 }

@@ -44,6 +44,10 @@ $ErrorActionPreference = 'Stop'
 $Nonce = 'n'
 $FolderPath = '` + dir + `'
 $JournalPath = Join-Path $FolderPath 'run.json'
+$LeasePath = Join-Path $FolderPath 'lease.json'
+$LockPath = Join-Path $FolderPath 'lock'
+$DeadmanPath = Join-Path $FolderPath 'deadman.json'
+$Request = $null
 ` + commands
 	file := filepath.Join(dir, "test.ps1")
 	if err := os.WriteFile(file, []byte(test), 0o600); err != nil {
@@ -95,6 +99,7 @@ func TestJournalMerges(t *testing.T) {
 	t.Parallel()
 	got := evaluate(t, "record", `
 function Open-Folder {}
+function Get-FolderState { 'ours' }
 $first = '{"run":"r1","counter":1,"node":"n","owner":"me","topology":"ha","at":5,"intent":{"phase":"enter","what":"drain","at":5},"phases":{"schedule":{"result":"done"}},"octopus":{"known":true,"taskCap":5}}'
 $second = '{"run":"r1","counter":2,"node":"n","owner":"me","topology":"ha","at":6,"phases":{"enter":{"result":"done"}},"octopus":{"known":true,"taskCap":5,"oursDrain":true}}'
 $x = Update-Journal (ConvertFrom-Json $first)
@@ -126,6 +131,7 @@ func TestJournalRefuses(t *testing.T) {
 	t.Parallel()
 	got := evaluate(t, "record", `
 function Open-Folder {}
+function Get-FolderState { 'ours' }
 function Stop-WithError { param($Kind, $Message) throw ($Kind + ': ' + $Message.Replace($FolderPath, '').TrimStart('/', '\')) }
 $stored = '{"format":1,"run":"r1","counter":5}'
 $cases = @(
@@ -140,7 +146,7 @@ foreach ($case in $cases) {
 }
 `)
 	check(t, got, "journal: run.json belongs to run r1", "journal: the journal is at 5, the change at 4: another process has gone on with this run", "journal: a change without a run id",
-		"journal: run.json is not a journal of format 1", "journal: run.json names no run", "journal: run.json is not a journal of format 1", "journal: run.json is not a journal of format 1")
+		"newer: run.json has the format 2", "journal: run.json names no run", "journal: run.json is not a journal", "journal: run.json is not a journal")
 }
 
 func TestOctopusIsFound(t *testing.T) {

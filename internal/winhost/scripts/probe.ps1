@@ -27,8 +27,8 @@ $instances = @(foreach ($service in @(Get-ServerServices $services)) {
 })
 
 $folder = Get-FolderState
-$journal = $null
-if ($folder -eq 'ours') { $journal = Read-Journal }
+$journal = $null; $lease = $null; $deadman = $null
+if ($folder -eq 'ours') { $journal = Read-Journal; $lease = Read-Lease; $deadman = Read-Deadman }
 
 Write-Answer ([ordered]@{
     computer   = [string]$computer.Name
@@ -47,4 +47,6 @@ Write-Answer ([ordered]@{
     watchdogs  = @(Get-Watchdogs | ForEach-Object { Get-WatchdogFacts $_ })
     folder     = $folder
     journal    = $journal
+    lease      = $lease
+    deadman    = $deadman
 })

@@ -1,3 +1,5 @@
-# Record: merges a change into run.json. Request: change.
+# Record: merges a change into run.json, and arms or disarms the dead-man switch. Request: change, deadman (or null).
 
-Write-Answer ([ordered]@{ journal = (Update-Journal $Request.change) })
+$journal = Update-Journal $Request.change
+Set-Deadman (Read-Property $Request 'deadman')
+Write-Answer ([ordered]@{ journal = $journal })

@@ -17,17 +17,19 @@ var files embed.FS
 
 // parts lists the shared parts that each script needs before its own text; common comes before all.
 var parts = map[string][]string{
-	"clear":   {"journal", "task"},
-	"follow":  {"task"},
-	"health":  {"journal", "windows"},
-	"probe":   {"journal", "windows", "octopus", "policy"},
-	"ready":   {"windows"},
-	"reboot":  {"journal", "task"},
-	"record":  {"journal"},
-	"start":   {"journal", "windows", "services"},
-	"stop":    {"journal", "windows", "services"},
-	"undrain": {"journal", "octopus"},
-	"work":    {"journal", "task"},
+	"clear":   {"lock", "journal", "task"},
+	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
+	"follow":  {"lock", "task"},
+	"health":  {"lock", "journal", "windows"},
+	"lease":   {"lock", "journal", "task"},
+	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
+	"ready":   {"lock", "windows"},
+	"reboot":  {"lock", "journal", "task"},
+	"record":  {"lock", "journal", "task", "armed"},
+	"start":   {"lock", "journal", "task", "windows", "services", "armed"},
+	"stop":    {"lock", "journal", "task", "windows", "services", "armed"},
+	"undrain": {"lock", "journal", "octopus"},
+	"work":    {"lock", "journal", "task"},
 	"worker":  {},
 }
 

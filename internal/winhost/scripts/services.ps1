@@ -12,6 +12,7 @@ function Wait-Service([object]$Controller, [string]$State, [DateTime]$Deadline) 
 
 # Stop-OneService asks until the service takes it: one that is just starting refuses the control.
 function Stop-OneService([object]$Controller, [int]$Seconds) {
+    Update-Lease (Read-Property $Request 'lease')
     $deadline = (Get-Date).AddSeconds($Seconds)
     while ($true) {
         $Controller.Refresh()
@@ -34,6 +35,7 @@ function Stop-OneService([object]$Controller, [int]$Seconds) {
 # Start-OneService starts the service, again if it falls back: Octopus Server ends when its database is not
 # up yet. The answer is empty, or says why the service does not run.
 function Start-OneService([object]$Controller, [int]$Seconds) {
+    Update-Lease (Read-Property $Request 'lease')
     $deadline = (Get-Date).AddSeconds($Seconds)
     $refused = ''
     while ($true) {
@@ -71,4 +73,43 @@ function Set-StartType([object]$Controller, [string]$Start, [bool]$Delayed) {
 function Test-StartType([object]$Full, [string]$Start, [bool]$Delayed) {
     if ([string]$Full.StartMode -ne $Start) { return $false }
     return $Start -ne 'Auto' -or [bool](Read-Property $Full 'DelayedAutoStart' $false) -eq $Delayed
+}
+
+# Restore-Services puts start types, services, dependents and watchdogs back as they were recorded, and lists what
+# did not come back. A service that did not run before is not started.
+function Restore-Services([object]$Prior, [int]$Seconds) {
+    $all = @(Get-CimInstance -ClassName Win32_Service)
+    $controllers = @(Get-Service)
+    $faults = @()
+    foreach ($service in @($Prior.services)) {
+        if (Test-StartType (Find-Service $all $service.name) $service.start $service.delayed) { continue }
+        Set-StartType (Find-Service $controllers $service.name) $service.start $service.delayed
+    }
+    # The services come first and in their order; the dependents were recorded as they had to stop.
+    $held = @(foreach ($service in @($Prior.services)) { $service.dependents })
+    $order = @(foreach ($service in @($Prior.services)) { if ($held -notcontains $service.name) { $service.name } })
+    $dependents = @(foreach ($service in @($Prior.services)) { if ($held -contains $service.name) { $service.name } })
+    [array]::Reverse($dependents)
+    foreach ($name in $order + $dependents) {
+        $was = Find-Service @($Prior.services) $name
+        if ([string]$was.state -notin 'Running', 'Start Pending', 'Continue Pending') { continue }
+        $fault = Start-OneService (Find-Service $controllers $name) $Seconds
+        if ($fault) { $faults += $fault }
+    }
+    # The watchdog goes back even if a service did not start: looking after that is its work.
+    foreach ($watchdog in @($Prior.watchdogs)) {
+        if (-not $watchdog.enabled) { continue }
+        $task = @(Get-Watchdogs | Where-Object { (Get-WatchdogFacts $_).name -eq $watchdog.name })
+        if (-not $task.Count) { $faults += 'the scheduled task {0} is gone' -f $watchdog.name; continue }
+        if ([string]$task[0].State -eq 'Disabled') { Enable-ScheduledTask -TaskPath $task[0].TaskPath -TaskName $task[0].TaskName | Out-Null }
+    }
+
+    $all = @(Get-CimInstance -ClassName Win32_Service)
+    foreach ($service in @($Prior.services)) {
+        $full = Find-Service $all $service.name
+        if (-not (Test-StartType $full $service.start $service.delayed)) {
+            $faults += 'service {0} has the start type {1} instead of {2}' -f $service.name, $full.StartMode, $service.start
+        }
+    }
+    return $faults
 }

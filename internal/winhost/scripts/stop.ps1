@@ -1,6 +1,6 @@
 # Stop: records the host as it is, then holds watchdogs and start types and stops the services. Asked again,
 # it finds its work done and answers the same.
-# Request: change, services (names), limit (seconds for each service).
+# Request: change, services (names), limit (seconds for each service), deadman (or null).
 
 # Get-HostPrior is the host as it is before anything is changed. What the journal recorded before stands:
 # by now it may be our own change that shows.
@@ -40,6 +40,7 @@ function Wait-Watchdogs {
     }
 }
 
+Assert-Unclaimed
 Open-Folder
 $journal = Read-Journal
 Test-Change $journal $Request.change
@@ -47,6 +48,8 @@ $all = @(Get-CimInstance -ClassName Win32_Service)
 $controllers = @(Get-Service)
 $prior = Get-HostPrior (Read-Property $journal 'host') $all $controllers
 $journal = Update-Journal $Request.change $prior
+# Armed before anything stops: from here on somebody must start it again.
+Set-Deadman (Read-Property $Request 'deadman')
 
 foreach ($task in @(Get-Watchdogs)) {
     if ([string]$task.State -ne 'Disabled') { Disable-ScheduledTask -TaskPath $task.TaskPath -TaskName $task.TaskName | Out-Null }

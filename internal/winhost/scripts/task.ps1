@@ -1,8 +1,7 @@
-# Our scheduled task: \octopatch\worker runs as SYSTEM, because Windows Update refuses a network logon
-# (0x80070005).
+# Our scheduled tasks, both as SYSTEM: \octopatch\worker, because Windows Update refuses a network logon
+# (0x80070005), and \octopatch\deadman, because it must act when nobody is logged on.
 
 $TaskFolder = '\octopatch'
-$TaskName = 'worker'
 $TaskRunning = 4
 
 function Connect-Scheduler {
@@ -20,11 +19,11 @@ function Find-TaskFolder([object]$Scheduler) {
     }
 }
 
-# Find-Task is our task, or $null.
-function Find-Task([object]$Scheduler) {
+# Find-Task is our task of that name, or $null.
+function Find-Task([object]$Scheduler, [string]$Name = 'worker') {
     $folder = Find-TaskFolder $Scheduler
     if ($null -eq $folder) { return $null }
-    try { return $folder.GetTask($TaskName) }
+    try { return $folder.GetTask($Name) }
     catch {
         if ((Get-ErrorCode $_) -in '0x80070002', '0x80070003') { return $null }
         throw
@@ -57,19 +56,68 @@ function Stop-Worker([object]$Scheduler) {
     }
 }
 
-# Remove-OurTask removes the task, and its folder when nothing else is in it.
-function Remove-OurTask([object]$Scheduler) {
+# Remove-OurTask removes one task, and the scheduler's folder when nothing else is in it.
+function Remove-OurTask([object]$Scheduler, [string]$Name = 'worker') {
     $folder = Find-TaskFolder $Scheduler
     if ($null -eq $folder) { return }
-    if ($null -ne (Find-Task $Scheduler)) { $folder.DeleteTask($TaskName, 0) }
-    # 1: hidden tasks too
-    if (@($folder.GetTasks(1)).Count -eq 0) { $Scheduler.GetFolder('\').DeleteFolder($TaskFolder.TrimStart('\'), 0) }
+    try {
+        if ($null -ne (Find-Task $Scheduler $Name)) { $folder.DeleteTask($Name, 0) }
+        # 1: hidden tasks too
+        if (@($folder.GetTasks(1)).Count -eq 0) { $Scheduler.GetFolder('\').DeleteFolder($TaskFolder.TrimStart('\'), 0) }
+    } catch {
+        # The dead-man switch and a runner may both be at it.
+        if ((Get-ErrorCode $_) -notin '0x80070002', '0x80070003') { throw }
+    }
 }
 
-# Remove-OurFolder removes the folder with everything in it, if it is ours.
-function Remove-OurFolder {
-    $state = Get-FolderState
-    if ($state -eq 'absent') { return }
-    if ($state -ne 'ours') { Stop-WithError -Kind 'folder' -Message ('{0} {1}' -f $FolderPath, $state) }
-    Remove-Item -LiteralPath $FolderPath -Recurse -Force
+function Remove-OurTasks([object]$Scheduler) {
+    Remove-OurTask $Scheduler 'deadman'
+    Remove-OurTask $Scheduler 'worker'
+}
+
+# Get-TaskText describes a task. Its script is read as text and run as a script block: a policy on script files
+# does not apply to it, and the command line is constant. Priority 4 is normal; the default is lower.
+function Get-TaskText([string]$Name, [string]$Purpose, [string]$Triggers = '') {
+    $command = '-NoProfile -NonInteractive -Command "&amp; ([ScriptBlock]::Create([IO.File]::ReadAllText([IO.Path]::Combine($env:ProgramData, ''octopatch'', ''NAME.ps1''))))"'
+    return @'
+<?xml version="1.0"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>octopatch: PURPOSE; removed when the run ends</Description>
+  </RegistrationInfo>
+  <Triggers>TRIGGERS</Triggers>
+  <Principals>
+    <Principal id="Author">
+      <UserId>S-1-5-18</UserId>
+      <RunLevel>HighestAvailable</RunLevel>
+    </Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <AllowHardTerminate>true</AllowHardTerminate>
+    <AllowStartOnDemand>true</AllowStartOnDemand>
+    <Enabled>true</Enabled>
+    <ExecutionTimeLimit>PT24H</ExecutionTimeLimit>
+    <Priority>4</Priority>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>PROGRAM</Command>
+      <Arguments>ARGUMENTS</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+'@.Replace('PROGRAM', "$env:SystemRoot\System32\WindowsPowerShell\v1.0\powershell.exe").Replace('ARGUMENTS', $command).Replace('NAME', $Name).Replace('PURPOSE', $Purpose).Replace('TRIGGERS', $Triggers)
+}
+
+# Register-OurTask replaces a task. SYSTEM is named by its SID, since its name is translated.
+function Register-OurTask([object]$Scheduler, [string]$Name, [string]$Text) {
+    Remove-OurTask $Scheduler $Name
+    $security = 'D:P(A;;FA;;;SY)(A;;FA;;;BA)'
+    $folder = Find-TaskFolder $Scheduler
+    if ($null -eq $folder) { $folder = $Scheduler.GetFolder('\').CreateFolder($TaskFolder.TrimStart('\'), $security) }
+    # 6: create or update; 5: a service account, without a password
+    return $folder.RegisterTask($Name, $Text, 6, 'S-1-5-18', $null, 5, $security)
 }

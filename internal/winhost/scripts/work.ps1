@@ -2,52 +2,6 @@
 # follows it in the same command. The worker outlives this command, the connection and the runner.
 # Request: change (or null), job, mode, filter, worker (its text), line, follow (seconds), keep.
 
-# Get-TaskText describes the task. The worker is read as text and run as a script block: a policy on script
-# files does not apply to it, and the command line is constant. Priority 4 is normal; the default is lower.
-function Get-TaskText {
-    $command = '-NoProfile -NonInteractive -Command "&amp; ([ScriptBlock]::Create([IO.File]::ReadAllText([IO.Path]::Combine($env:ProgramData, ''octopatch'', ''worker.ps1''))))"'
-    return @'
-<?xml version="1.0"?>
-<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <RegistrationInfo>
-    <Description>octopatch: Windows Update as SYSTEM; removed when the run ends</Description>
-  </RegistrationInfo>
-  <Principals>
-    <Principal id="Author">
-      <UserId>S-1-5-18</UserId>
-      <RunLevel>HighestAvailable</RunLevel>
-    </Principal>
-  </Principals>
-  <Settings>
-    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
-    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
-    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
-    <AllowHardTerminate>true</AllowHardTerminate>
-    <AllowStartOnDemand>true</AllowStartOnDemand>
-    <Enabled>true</Enabled>
-    <ExecutionTimeLimit>PT24H</ExecutionTimeLimit>
-    <Priority>4</Priority>
-  </Settings>
-  <Actions Context="Author">
-    <Exec>
-      <Command>PROGRAM</Command>
-      <Arguments>ARGUMENTS</Arguments>
-    </Exec>
-  </Actions>
-</Task>
-'@.Replace('PROGRAM', "$env:SystemRoot\System32\WindowsPowerShell\v1.0\powershell.exe").Replace('ARGUMENTS', $command)
-}
-
-# Register-Worker replaces the task. SYSTEM is named by its SID, since its name is translated.
-function Register-Worker([object]$Scheduler) {
-    Remove-OurTask $Scheduler
-    $security = 'D:P(A;;FA;;;SY)(A;;FA;;;BA)'
-    $folder = Find-TaskFolder $Scheduler
-    if ($null -eq $folder) { $folder = $Scheduler.GetFolder('\').CreateFolder($TaskFolder.TrimStart('\'), $security) }
-    # 6: create or update; 5: a service account, without a password
-    return $folder.RegisterTask($TaskName, (Get-TaskText), 6, 'S-1-5-18', $null, 5, $security)
-}
-
 # Wait-Started waits until the task has begun: minutes on a small host just after boot.
 function Wait-Started([object]$Scheduler, [int]$Seconds) {
     $deadline = (Get-Date).AddSeconds($Seconds)
@@ -65,6 +19,7 @@ function Wait-Started([object]$Scheduler, [int]$Seconds) {
     }
 }
 
+Assert-Unclaimed
 Open-Folder
 if ($null -ne $Request.change) { Update-Journal $Request.change | Out-Null }
 $scheduler = Connect-Scheduler
@@ -78,7 +33,7 @@ if (-not $done -and -not ($same -and (Test-WorkerRuns $scheduler))) {
     }
     Write-TextFile -Path (Join-Path $FolderPath 'worker.ps1') -Text $Request.worker
     Write-TextFile -Path (Join-Path $FolderPath 'work.json') -Text (ConvertTo-Line ([ordered]@{ job = $Request.job; mode = $Request.mode; filter = $Request.filter }))
-    $task = Register-Worker $scheduler
+    $task = Register-OurTask $scheduler 'worker' (Get-TaskText 'worker' 'Windows Update as SYSTEM')
     # 2: run whatever the conditions of the task say
     $task.RunEx($null, 2, 0, $null) | Out-Null
     Wait-Started $scheduler 300

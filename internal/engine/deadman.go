@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// deadman is how the switch of a host is set while its services are stopped: a run renews the lease and is missed
+// when it no longer does; after a phase that runs alone nobody does, so the switch has an hour.
+func (e *Engine) deadman() procedure.Deadman {
+	switch {
+	case e.Rules.Deadman == 0:
+		return procedure.Deadman{Off: true}
+	case e.alone:
+		_, until := e.Rules.Window(e.Clock.Now())
+		if !until.After(e.Clock.Now()) { // the window is over already
+			until = e.Clock.Now().Add(e.Rules.Deadman)
+		}
+		return procedure.Deadman{Until: until}
+	}
+	return procedure.Deadman{After: e.Rules.Deadman}
+}
+
+// rearm sets the switch of a node whose services an earlier process has stopped: it was armed for that one.
+func (e *Engine) rearm(ctx context.Context, t *target, phase string) {
+	host := t.book.Journal().Host
+	if host == nil || host.Restored || phase == procedure.Start || phase == procedure.Exit {
+		return
+	}
+	j, err := t.host.Arm(ctx, t.book.Note(phase, "go on with the service stopped"), e.deadman())
+	if err == nil {
+		err = t.book.Took(j)
+	}
+	if err != nil {
+		e.warn(t.name, "the dead-man switch of the host could not be set: %v", err)
+	}
+}
+
+// tellHour says when the switch fires after a phase that ran alone.
+func (e *Engine) tellHour(t *target, phase string) {
+	d := e.deadman()
+	host := t.book.Journal().Host
+	if host == nil || host.Restored || d.Until.IsZero() {
+		return
+	}
+	e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: phase,
+		Message: "the dead-man switch of the host starts the service again at " + clockTime(d.Until.Truncate(time.Second)) + " unless octopatch start has done so before"})
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// look reads Octopus and every host.
+func (e *Engine) look(ctx context.Context) (*survey, error) {
+	s, err := e.surveyOctopus(ctx)
+	if err == nil {
+		err = e.surveyHosts(ctx, s)
+	}
+	return s, err
+}
+
+// learn keeps what an unfinished run has done so far. A cluster in the middle of a run looks out of shape, and a look
+// with that knowledge sees it as it was before. It reports whether anything was learnt.
+func (e *Engine) learn(ctx context.Context, s *survey, err error) bool {
+	if s == nil && outOfShape(err) && !e.looked {
+		e.looked = true
+		e.peeked, e.unread = e.peek(ctx)
+	}
+	if e.resumed != nil {
+		return false
+	}
+	for _, t := range e.known(s) {
+		if j := t.facts.Journal; j != nil {
+			if e.resumed == nil {
+				e.resumed = map[string]procedure.Journal{}
+			}
+			e.resumed[t.name] = *j
+		}
+	}
+	return e.resumed != nil
+}
+
+// known are the hosts as far as they were read.
+func (e *Engine) known(s *survey) []*target {
+	if s != nil {
+		return s.targets
+	}
+	return e.peeked
+}
+
+// outOfShape: Octopus does not answer, or not with as many nodes online as the topology needs, as it does
+// while a run is half way.
+func outOfShape(err error) bool {
+	var f *procedure.Fault
+	return procedure.Transient(err) || errors.As(err, &f) && f.Subject == "OCTOPATCH_TOPOLOGY"
+}
+
+// peek reads the listed hosts when Octopus does not show the cluster as it should be: an unfinished run may well be
+// the reason.
+func (e *Engine) peek(ctx context.Context) ([]*target, error) {
+	listed, err := e.everyNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var seen []*target
+	var faults []error
+	for _, l := range listed {
+		t := newTarget(l.Name, l.Host)
+		err := e.openHost(t)
+		if err == nil {
+			t.facts, err = t.host.Probe(ctx)
+		}
+		if err == nil {
+			seen = append(seen, t)
+			continue
+		}
+		faults = append(faults, named{t.name, err})
+		if errors.Is(err, procedure.ErrDenied) {
+			break // the same password is not tried on the next host
+		}
+	}
+	return seen, errors.Join(faults...)
+}
+
+// whose says who works on the cluster or has left a run open, beside what a survey found wrong with it.
+func (e *Engine) whose(s *survey, err error) error {
+	if err == nil {
+		return nil
+	}
+	var faults []error
+	for _, t := range e.known(s) {
+		if l := t.facts.Lease; l != nil && l.Nonce != e.Nonce && l.Live(t.facts.Time) {
+			faults = append(faults, e.inWork(t, *l))
+		}
+	}
+	return errors.Join(append(faults, err)...)
+}
+
+// reportOnly: while another process works on the cluster, what changes nothing reports from its journal, and starts
+// no search that could get in its way.
+func (e *Engine) reportOnly(targets []*target) bool {
+	busy := false
+	for _, t := range targets {
+		if l := t.facts.Lease; l != nil && l.Live(t.facts.Time) {
+			what := "nothing begun"
+			if j := t.facts.Journal; j != nil {
+				what = intent(j)
+			}
+			e.warn(t.name, "%s works on it (run %s: %s); updates are not searched meanwhile", or(l.Owner, "an unknown owner"), l.Run, what)
+			busy = true
+		}
+	}
+	return busy
+}

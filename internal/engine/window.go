@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// What a node is taken to need as long as this run has measured none.
+const (
+	assumedNode    = 45 * time.Minute // from drain to reopened, without the soak
+	assumedStopped = 35 * time.Minute // of that, from stop on
+	assumedReboot  = 15 * time.Minute
+)
+
+// measured is the longest that a node of this run has taken; zero: none has yet.
+type measured struct{ node, stopped, reboot time.Duration }
+
+// take notes what a node that was patched has taken.
+func (m *measured) take(began, ended time.Time, r *procedure.NodeReport) {
+	line := r.Timeline
+	if line.ServiceDown.IsZero() || line.HostDown.IsZero() {
+		return // it tells nothing about the next one
+	}
+	m.node = max(m.node, ended.Sub(began))
+	m.stopped = max(m.stopped, ended.Sub(line.ServiceDown))
+	m.reboot = max(m.reboot, line.Back.Sub(line.HostDown)/time.Duration(max(r.Reboots, 1)))
+}
+
+// predict is what the next node will take: in all, from stop on, and what a reboot that drags on is given on top.
+func (m *measured) predict(soak time.Duration) (node, stopped, reserve time.Duration) {
+	if m.node == 0 {
+		return assumedNode + soak, assumedStopped + soak, assumedReboot
+	}
+	return m.node, m.stopped, m.reboot
+}
+
+// tooLate says why a node is not begun any more, "" while there is time. Without OCTOPATCH_WINDOW there always is.
+func (e *Engine) tooLate(node string) string {
+	if e.end.IsZero() {
+		return ""
+	}
+	need, _, reserve := e.pace.predict(e.Rules.Soak)
+	if !e.Clock.Now().Add(need + reserve).After(e.end) {
+		return ""
+	}
+	what := "is taken to need"
+	if e.pace.node > 0 {
+		what = "would need, as the one before,"
+	}
+	return fmt.Sprintf("the window ends at %s, and node %s %s %s, with a reserve of %s for its reboot", clockTime(e.end), node, what, brief(need.Round(time.Minute)), brief(reserve.Round(time.Minute)))
+}
+
+// openWindow keeps when the window ends, and refuses to begin outside of it. A node that is open is finished
+// whatever the hour.
+func (e *Engine) openWindow(targets []*target) error {
+	if e.Rules.WindowLength == 0 {
+		return nil
+	}
+	now := e.Clock.Now()
+	from, to := e.Rules.Window(now)
+	e.end = to
+	for _, t := range targets {
+		if t.facts.Journal != nil {
+			return nil
+		}
+	}
+	switch {
+	case now.Before(from):
+		return procedure.Refuse("OCTOPATCH_WINDOW", fmt.Sprintf("begins at %s, and it is %s", clockTime(from), clockTime(now)), "run octopatch then; octopatch stage can download the updates before")
+	case !now.Before(to):
+		return procedure.Refuse("OCTOPATCH_WINDOW", fmt.Sprintf("ended at %s, and it is %s", clockTime(to), clockTime(now)), "set it to the next window")
+	}
+	return nil
+}
+
+// stopBy is the last moment at which a node may be stopped, so that the rest fits into the window; zero: any.
+func (e *Engine) stopBy() time.Time {
+	if e.end.IsZero() {
+		return time.Time{}
+	}
+	_, stopped, reserve := e.pace.predict(e.Rules.Soak)
+	return e.end.Add(-stopped - reserve)
+}

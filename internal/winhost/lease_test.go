@@ -1,0 +1,87 @@
+package winhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+const leaseText = `{"format":1,"run":"r1","owner":"ann","attempt":"2","nonce":"mine","every":1800,"taken":5,"renewed":5,"released":false}`
+
+// TestEveryCallCarriesTheLease: once it is taken, and until it is let go.
+func TestEveryCallCarriesTheLease(t *testing.T) {
+	t.Parallel()
+	h, f := newFake(t, func(_ int, a asked) error {
+		switch a.script {
+		case "lease":
+			a.say("answer", `{"held":true,"lease":`+leaseText+`,"live":true,"journal":null}`)
+		case "ready":
+			a.say("answer", readyText)
+		default:
+			a.say("answer", `{"journal":`+journalText+`}`)
+		}
+		return nil
+	})
+	record := func() {
+		t.Helper()
+		if _, err := h.Record(context.Background(), procedure.Change{Run: "r1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record()
+	claim := procedure.Claim{Run: "r1", Owner: "ann", Attempt: "2", Nonce: "mine", Every: 30 * time.Minute}
+	if got, err := h.Take(context.Background(), claim); err != nil || !got.Held {
+		t.Fatal(got, err)
+	}
+	h.Pace(5 * time.Minute)
+	record()
+	if _, err := h.Arm(context.Background(), procedure.Change{Run: "r1"}, procedure.Deadman{Off: true}); err != nil {
+		t.Fatal(err)
+	}
+	if h.Renewed().IsZero() {
+		t.Error("nothing was renewed")
+	}
+	if err := h.Release(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	record()
+	want := []string{"<nil>", "<nil>", "map[every:300 nonce:mine]", "map[every:300 nonce:mine]", "<nil>", "<nil>"}
+	var got []string
+	for _, a := range f.all {
+		got = append(got, fmt.Sprint(a.request["lease"]))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]any{"off": true, "script": "", "after": 0.0, "until": 0.0}, f.all[3].request["deadman"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLeaseOfAnother(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]error{
+		`"answer":{"held":true,"lease":null,"live":true,"journal":null}`:                     procedure.ErrUnreadable,
+		`"answer":{"held":true,"lease":` + leaseText + `,"live":true,"journal":null}`:        procedure.ErrUnreadable, // not our nonce
+		`"answer":{"held":false,"lease":{"format":2},"live":true,"journal":null}`:            procedure.ErrUnreadable,
+		`"answer":{"held":false,"lease":{"format":1,"run":"r1"},"live":true,"journal":null}`: procedure.ErrUnreadable,
+		`"error":{"kind":"lease","message":"run r2 of bob holds the lease now","code":""}`:   procedure.ErrTaken,
+		`"error":{"kind":"newer","message":"run.json has the format 2","code":""}`:           procedure.ErrRefused,
+		`"error":{"kind":"journal","message":"run.json cannot be read","code":""}`:           procedure.ErrRefused,
+	} {
+		h, _ := newFake(t, func(_ int, a asked) error {
+			a.out(fmt.Sprintf("{\"nonce\":%q,%s}", a.nonce, answer))
+			return nil
+		})
+		_, err := h.Take(context.Background(), procedure.Claim{Run: "r1", Nonce: "other", Every: time.Minute})
+		var fault *procedure.Fault
+		if !errors.Is(err, want) || !errors.As(err, &fault) || fault.Remedy == "" {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import { command, environment } from './settings.mjs'
 
 const windows = process.platform === 'win32'
 const beside = name => readFileSync(new URL(name, import.meta.url), 'utf8').trim()
-const input = name => (process.env[`INPUT_${name}`] ?? '').trim()
+const input = name => process.env[`INPUT_${name}`]?.trim() || process.env[`OCTOPATCH_${name}`]?.trim() || ''
 const state = process.env.GITHUB_STATE || devNull
 const sha256 = bytes => createHash('sha256').update(bytes).digest('hex')
 

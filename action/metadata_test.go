@@ -40,9 +40,9 @@ runs:
   post: action/post.mjs
 inputs:
   binary:
-    description: 'Path of an octopatch that is there already, for runners without internet. Unset: the released one of this version is fetched, and compared with action/checksums.txt before it is executed.'
+    description: 'Path of an octopatch that is there already, for runners without internet. Unset: the released one of this version is fetched, and compared with action/checksums.txt before it is executed. Or the variable OCTOPATCH_BINARY.'
   download_url:
-    description: 'Where released binaries are fetched from, such as a mirror. The checksum is compared all the same. Unset: https://github.com/octopatch/octopatch/releases/download.'
+    description: 'Where released binaries are fetched from, such as a mirror. The checksum is compared all the same. Unset: https://github.com/octopatch/octopatch/releases/download. Or the variable OCTOPATCH_DOWNLOAD_URL.'
 `
 
 // metadata is action.yml. It has no defaults: a default would hide the variable of the environment.
@@ -57,7 +57,13 @@ func metadata() string {
 		if row.Default != "" {
 			text += " Default: " + row.Default + "."
 		}
-		entry(&b, Input(row.Variable), text+" Or the variable "+row.Variable+".")
+		names := row.Names // of a family: one for each phase
+		if len(names) == 0 {
+			names = []string{row.Variable}
+		}
+		for _, name := range names {
+			entry(&b, Input(name), text+" Or the variable "+name+".")
+		}
 	}
 	b.WriteString("outputs:\n")
 	for _, o := range Outputs() {

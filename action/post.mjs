@@ -15,11 +15,7 @@ if (cut && !looking.includes(env.OCTOPATCH_PHASE)) after()
 
 function open() {
   const answer = octopatch(['status', '--json'], { OCTOPATCH_LOG: 'text' }, 'pipe', 60)
-  try {
-    return JSON.parse(answer.stdout) ?? []
-  } catch {
-    return undefined
-  }
+  return answer.status === 0 ? (JSON.parse(answer.stdout) ?? []) : undefined // what cannot be read is unknown
 }
 
 function after() {

@@ -14,6 +14,7 @@ export function environment() {
     const input = name.slice('INPUT_'.length)
     if (value.trim() && !shim.includes(input)) env[octopus[input] ?? `OCTOPATCH_${input}`] = value
   }
+  for (const name of shim) delete env[`OCTOPATCH_${name}`]
   env.OCTOPATCH_REPORT_DIR ||= join(process.env.RUNNER_TEMP ?? tmpdir(), `octopatch-${process.env.GITHUB_ACTION ?? 'report'}`)
   return env
 }

@@ -32,15 +32,23 @@ func TestActionInputs(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^  (\w+):\n    description: '.{10,}'$`).FindAllStringSubmatch(inputs, -1) {
 		got[m[1]] = true
 	}
-	var table []struct{ Variable string }
+	var table []struct {
+		Variable string
+		Names    []string
+	}
 	if err := json.Unmarshal([]byte(octopatch(t.Context(), nil, "settings", "--json").out), &table); err != nil || len(table) < 40 {
 		t.Fatalf("%d settings, %v", len(table), err)
 	}
 	for _, row := range table {
-		if !got[action.Input(row.Variable)] {
-			t.Errorf("%s has no input %s", row.Variable, action.Input(row.Variable))
+		if len(row.Names) == 0 {
+			row.Names = []string{row.Variable}
 		}
-		delete(got, action.Input(row.Variable))
+		for _, name := range row.Names {
+			if !got[action.Input(name)] {
+				t.Errorf("%s has no input %s", name, action.Input(name))
+			}
+			delete(got, action.Input(name))
+		}
 	}
 	if !got["binary"] || !got["download_url"] || len(got) != 2 {
 		t.Errorf("inputs that are no settings: %v", got)
@@ -179,6 +187,7 @@ func TestActionSettings(t *testing.T) {
 	local := "INPUT_BINARY=" + program(t)
 	s.main(local, "INPUT_PHASE=  ", "OCTOPATCH_PHASE=version").wants(t, 0, "octopatch ")
 	s.main(local, "INPUT_PHASE=version", "OCTOPATCH_PHASE=run").wants(t, 0, "octopatch ")
+	s.main("OCTOPATCH_BINARY="+program(t), "OCTOPATCH_PHASE=version").wants(t, 0, "octopatch ")
 	s.main(local, "INPUT_PHASE=plan", "INPUT_MAX_ROUND=3").wants(t, 4, "OCTOPATCH_MAX_ROUND: is not a setting of octopatch (did you mean OCTOPATCH_MAX_ROUNDS?")
 	got := s.main(local, "INPUT_PHASE=plan", "INPUT_SERVER=nowhere", "INPUT_API_KEY=API-VERYSECRET", "OCTOPUS_URL=https://octopus.example.com", "INPUT_NODES=A,A\n::warning::injected")
 	got.wants(t, 4, "::add-mask::API-VERYSECRET\n::error title=octopatch refused::OCTOPUS_URL: ")

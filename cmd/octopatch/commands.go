@@ -13,6 +13,7 @@ import (
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/engine"
 	"github.com/octopatch/octopatch/internal/journal"
+	"github.com/octopatch/octopatch/internal/notify"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/report"
 	"github.com/octopatch/octopatch/internal/settings"
@@ -46,6 +47,7 @@ func commands() []command {
 		list = append(list, command{p.Name, p.HA, need, false, runPhase(p)})
 	}
 	return append(list,
+		command{procedure.Recover, "restore the operating system to just before patching, start the service, exit", settings.Change, false, runRecover},
 		command{"rehearse", "the full procedure against an embedded simulation; --faults lists what can be broken, --serve serves the world alone", settings.Nothing, false, rehearse},
 		command{"settings", "every setting with its variable, default and meaning; --json", settings.Nothing, true, runSettings},
 		command{"version", "the version", settings.Nothing, false, runVersion},
@@ -66,15 +68,16 @@ type session struct {
 	sink     procedure.Sink
 	endLog   func()
 	warnings *report.Warnings
-	reported string // the report directory, once something was written to it
-	handed   bool   // GitHub has its outputs and summary
+	notify   *notify.Sink // what must not be missed; sends to nobody where nobody is named
+	reported string       // the report directory, once something was written to it
+	handed   bool         // GitHub has its outputs and summary
 }
 
 // run is the program: it reads the command and the settings, and returns the exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	s := &session{environ: environ, out: report.NewRedact(stdout), errs: report.NewRedact(stderr), endLog: func() {}}
-	if f, ok := stdout.(*os.File); ok {
-		s.terminal = report.IsTerminal(f)
+	if f, ok := stdout.(standard); ok {
+		s.terminal = report.IsTerminal(f.file)
 	}
 	defer s.out.Flush()  //nolint:errcheck // nobody is left to tell
 	defer s.errs.Flush() //nolint:errcheck // nobody is left to tell
@@ -108,10 +111,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func (s *session) start(ctx context.Context) int {
 	var err error
 	s.settings, err = settings.Load(s.environ, s.command.need)
-	s.mask(s.settings.Secrets())
+	s.mask(slices.Concat(s.settings.Secrets(), notify.Secrets(notify.Services(s.settings.Notify))))
 	s.openSink(s.settings.RehearsalClock)
 	defer func() { s.endLog() }()
-	if err != nil {
+	if err = errors.Join(err, s.openNotify()); err != nil {
 		return s.refuse(err)
 	}
 	return s.command.run(ctx, s)

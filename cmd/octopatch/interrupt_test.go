@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,38 +11,29 @@ import (
 )
 
 // interrupted starts octopatch run as a process of its own and interrupts it at the first line that holds the text.
-func interrupted(t *attempt, w *rehearsal.World, at string) ending {
+func interrupted(t *attempt, w *rehearsal.World, at string, how func(*started) error) ending {
 	t.Helper()
-	path, err := exec.LookPath("octopatch")
-	if err != nil {
+	s := start(t, w.Environ(), "run")
+	if !s.until(at) {
+		t.Fatalf("no line holds %q:\n%s", at, s.end().out)
+	}
+	signalled := time.Now()
+	if err := how(s); err != nil {
 		t.Fatal(err)
 	}
-	process := exec.CommandContext(t.Context(), path, "run")
-	process.Env = with(w.Environ(), "PATH="+os.Getenv("PATH"))
-	pipe, err := process.StdoutPipe()
-	if err == nil {
-		process.Stderr = process.Stdout
-		err = process.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	var signalled time.Time
-	for lines := bufio.NewScanner(pipe); lines.Scan(); {
-		all.WriteString(lines.Text() + "\n")
-		if signalled.IsZero() && strings.Contains(lines.Text(), at) {
-			signalled = time.Now()
-			if err := interrupt(process.Process); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = process.Wait() // its exit code says it
-	if took := time.Since(signalled); signalled.IsZero() || took > 7*time.Second {
+	end := s.end()
+	if took := time.Since(signalled); took > 7*time.Second {
 		t.Errorf("it ended %s after the interrupt", took)
 	}
-	return ending{exit: process.ProcessState.ExitCode(), out: all.String()}
+	return end
+}
+
+// interrupts are the ways in which a run is told to end.
+var interrupts = map[string]func(*started) error{
+	"Ctrl-C":          func(s *started) error { return interrupt(s.process.Process) },
+	"SIGTERM":         func(s *started) error { return s.process.Process.Signal(syscall.SIGTERM) },
+	"the terminal":    func(s *started) error { return s.process.Process.Signal(syscall.SIGHUP) },
+	"a killed parent": func(s *started) error { return s.output.Close() },
 }
 
 // TestInterruptBeforeStop: the node is released, and nothing of the run is left.
@@ -52,15 +41,23 @@ func TestInterruptBeforeStop(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no interrupt for another process")
 	}
-	steadily(t, func(t *attempt) {
-		w := newWorld(t, rehearsal.Options{Faults: "task-never-ends@OCTO-01"})
-		before := w.State()
-		interrupted(t, w, "OCTO-01 wait         waiting for").wants(t, 130, "ended with exit code 130", "undone after the interrupt")
-		putBack(t, w, before)
-		if wrote(w, "OCTO-01", "host stop") {
-			t.Error("the service was stopped after the interrupt")
-		}
-	})
+	t.Parallel()
+	for name, how := range interrupts {
+		t.Run(name, func(t *testing.T) {
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Faults: "task-never-ends@OCTO-01"})
+				before := w.State()
+				got := interrupted(t, w, "OCTO-01 wait         waiting for", how)
+				if got.wants(t, 130); name != "a killed parent" { // who is not there hears nothing
+					got.wants(t, 130, "ended with exit code 130", "undone after the interrupt")
+				}
+				putBack(t, w, before)
+				if wrote(w, "OCTO-01", "host stop") {
+					t.Error("the service was stopped after the interrupt")
+				}
+			})
+		})
+	}
 }
 
 // TestInterruptInPatch: the node stays as it is, its journal says so, and the run goes on when it is told to.
@@ -71,7 +68,7 @@ func TestInterruptInPatch(t *testing.T) {
 	steadily(t, func(t *attempt) {
 		w := newWorld(t, rehearsal.Options{})
 		before := w.State()
-		got := interrupted(t, w, "OCTO-01 patch        install 1/2")
+		got := interrupted(t, w, "OCTO-01 patch        install 1/2", interrupts["Ctrl-C"])
 		got.wants(t, 130)
 		if lines := strings.Split(strings.TrimSpace(got.out), "\n"); !strings.HasSuffix(lines[len(lines)-1], "octopatch run") {
 			t.Errorf("the last line is %q", lines[len(lines)-1])

@@ -14,8 +14,8 @@ import (
 )
 
 func main() {
-	ctx, stop := interruptible()
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	ctx, unread, stop := interruptible()
+	code := run(ctx, os.Args[1:], os.Environ(), standard{os.Stdout, unread}, standard{os.Stderr, unread})
 	stop()
 	os.Exit(code)
 }
@@ -26,8 +26,12 @@ const interruptLimit = 5 * time.Second
 // interruptible ends with the first interrupt: Ctrl-C and Ctrl-Break, a polite request to end (on Windows also the
 // end of the console or of the session), the end of the terminal, and output that nobody reads any more because
 // the parent was killed. What is not undone by interruptLimit is left to the next run.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+func interruptible() (ctx context.Context, unread, end context.CancelFunc) {
+	// SIGPIPE itself says nothing: it comes for a connection that a host broke off by rebooting just as well. It is
+	// taken and dropped, not ignored: the operator's own commands would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, unread = context.WithCancel(context.Background())
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ended := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(interruptLimit)
@@ -39,5 +43,20 @@ func interruptible() (context.Context, context.CancelFunc) {
 			os.Exit(engine.ExitInterrupted)
 		}
 	})
-	return ctx, func() { close(ended); stop() }
+	return ctx, unread, func() { close(ended); stop(); unread() }
+}
+
+// standard is standard output or standard error; a write that fails means that nobody reads it any more.
+type standard struct {
+	file   *os.File
+	unread func()
+}
+
+// Write writes, and tells where that failed.
+func (s standard) Write(p []byte) (int, error) {
+	n, err := s.file.Write(p)
+	if err != nil {
+		s.unread()
+	}
+	return n, err
 }

@@ -15,6 +15,9 @@ import (
 
 // engineCommand is a command that wires an engine, announces its begin and end, and reports.
 func (s *session) engineCommand(ctx context.Context, do func(context.Context, *engine.Engine) engine.Result) (engine.Result, report.Report) {
+	if s.announces() {
+		s.sink = report.Tee{s.sink, s.notify}
+	}
 	w, err := s.wire()
 	if err != nil {
 		s.refuse(err)
@@ -34,6 +37,7 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	if result.Err != nil {
 		end.Reason = result.Err.Error()
 	}
+	s.sendLast(ctx, end)
 	s.sink.Event(end)
 	s.endLog()
 	return result, s.report(result, started, ended, seconds)
@@ -89,6 +93,10 @@ func (s *session) wrote(err error) {
 
 func runAll(ctx context.Context, s *session) int {
 	return s.finish(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.RunAll(ctx) }))
+}
+
+func runRecover(ctx context.Context, s *session) int {
+	return s.finish(s.engineCommand(ctx, func(ctx context.Context, e *engine.Engine) engine.Result { return e.Recover(ctx) }))
 }
 
 func runPreflight(ctx context.Context, s *session) int {

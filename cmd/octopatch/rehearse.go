@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +28,8 @@ func rehearse(ctx context.Context, s *session) int {
 		return engine.ExitDone
 	case len(s.args) == 1 && s.args[0] == "--serve":
 		return s.withWorld(ctx, serve)
+	case len(s.args) == 2 && s.args[0] == "--snapshot":
+		return s.askSnapshots(ctx, s.args[1])
 	case len(s.args) > 0:
 		return s.refuse(procedure.Refuse("octopatch rehearse", fmt.Sprintf("does not take %q", strings.Join(s.args, " ")), "it takes --faults or --serve, and OCTOPATCH_REHEARSAL_ variables"))
 	}
@@ -38,7 +43,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM})
+	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -49,11 +54,14 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	for _, item := range w.Environ() {
+	environ := w.Environ()
+	if o.Precaution == "command" { // the world's own commands
+		environ = append(slices.DeleteFunc(environ, func(item string) bool { return strings.HasPrefix(item, "OCTOPATCH_PRECAUTION=") }), "OCTOPATCH_PRECAUTION=command")
+	}
+	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
 	}
-	environ := w.Environ()
 	for _, item := range s.environ {
 		if name, _, _ := strings.Cut(item, "="); !ours[name] && !strings.HasSuffix(name, "_FILE") && !leadsOut(name) {
 			environ = append(environ, item)
@@ -63,13 +71,43 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	return do(ctx, s, w)
 }
 
+// self is this program, as a shell starts it; empty where that cannot be told.
+func self() string {
+	path, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return ""
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// askSnapshots is what the world's own precaution commands run: its machines have their snapshots with it.
+func (s *session) askSnapshots(ctx context.Context, what string) int {
+	const cannotTell = 2
+	address := s.env("OCTOPATCH_REHEARSAL_SNAPSHOTS")
+	if !strings.HasPrefix(address, "http://127.") {
+		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_SNAPSHOTS", "is not the address of a rehearsal's snapshots", "octopatch rehearse --serve prints it"))
+	}
+	err := rehearsal.AskSnapshots(ctx, address, what, s.env("OCTOPATCH_NODE"), s.env("OCTOPATCH_SNAPSHOT"))
+	switch {
+	case errors.Is(err, rehearsal.ErrNoSnapshot):
+		return engine.ExitFailed
+	case err != nil:
+		s.complain(err)
+		return cannotTell
+	}
+	return engine.ExitDone
+}
+
 // reachesElsewhere are settings that would lead a rehearsal out of its world.
-var reachesElsewhere = map[string]bool{"OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
+var reachesElsewhere = map[string]bool{"OCTOPUS_API_KEY": true, "OCTOPUS_ACCESS_TOKEN": true, "OCTOPATCH_SERVICE_ACCOUNT_ID": true, "ACTIONS_ID_TOKEN_REQUEST_URL": true, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": true, "OCTOPATCH_RUN_ID": true, "OCTOPATCH_NODE": true, "OCTOPATCH_PHASE": true, "OCTOPATCH_WINRM_AUTH": true, "OCTOPATCH_WINRM_PORT": true, "OCTOPATCH_WINRM_SERVER_NAME": true, "OCTOPATCH_WINRM_TLS": true, "OCTOPATCH_STEP_SERVER_URL": true, "OCTOPATCH_WINRM_INSECURE": true,
 	"OCTOPATCH_WINRM_KRB5_CONF": true, "OCTOPATCH_WINRM_KRB5_CCACHE": true, "OCTOPATCH_WINRM_KRB5_KEYTAB": true, "OCTOPATCH_WINRM_FINGERPRINT": true, "OCTOPATCH_WINRM_USERNAME": true, "OCTOPATCH_WINRM_PASSWORD": true}
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
 // commands, and the systems that hold his machines' snapshots.
-var outside = []string{"OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+var outside = []string{"OCTOPATCH_NOTIFY", "OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
 
 func leadsOut(name string) bool {
 	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })
@@ -84,25 +122,35 @@ func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 			fmt.Fprintf(s.out, "A simulated Octopus Server with %d node(s), %g times as fast as the wall clock. Nothing outside this process is touched.\n\n", len(before.Hosts), w.Clock.Speed())
 		}
 		code := runAll(ctx, s)
-		if s.settings.Log != "json" {
-			s.worldAfterwards(w, before, began)
+		broken := s.worldAfterwards(w, before, began)
+		if broken > 0 && slices.Contains([]int{engine.ExitDone, engine.ExitRefused, engine.ExitStopped}, code) {
+			s.complain(fmt.Errorf("the run ended in %d, and %d things that it promises then are not so", code, broken))
+			return engine.ExitFailed
 		}
 		return code
 	}
 	return s.start(ctx)
 }
 
-// worldAfterwards says what the world itself shows.
-func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) {
-	fmt.Fprintf(s.out, "\nThe world afterwards, by its own account:\n")
+// worldAfterwards says what the world itself shows, and counts the promises that no good run may break.
+func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, began time.Time) (broken int) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nThe world afterwards, by its own account:\n")
 	for _, p := range rehearsal.Compare(before, w.State()) {
 		mark := "+"
 		if !p.Kept {
 			mark = "x"
+			if !p.Asked {
+				broken++
+			}
 		}
-		fmt.Fprintf(s.out, "  %s %-8s %s\n", mark, p.Node, p.What)
+		fmt.Fprintf(&text, "  %s %-8s %s\n", mark, p.Node, p.What)
 	}
-	fmt.Fprintf(s.out, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	fmt.Fprintf(&text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	if s.settings.Log != "json" || broken > 0 { // a good run in json mode is silent besides its events
+		fmt.Fprint(s.text(), text.String())
+	}
+	return broken
 }
 
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.

@@ -13,7 +13,6 @@ import (
 // TestTokenThatEndsBeforeTheWindow: run refuses it before anything is asked of anybody; plan does not.
 func TestTokenThatEndsBeforeTheWindow(t *testing.T) {
 	t.Parallel()
-	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	for _, c := range []struct {
 		command, window string
 		ends            time.Duration
@@ -21,7 +20,7 @@ func TestTokenThatEndsBeforeTheWindow(t *testing.T) {
 	}{
 		{"run", "", time.Hour, true}, {"run", "30m", time.Hour, false}, {"run", "", 5 * time.Hour, false}, {"enter", "", time.Hour, true}, {"preflight", "", time.Hour, false},
 	} {
-		token := part(`{"alg":"PS256"}`) + "." + part(fmt.Sprintf(`{"exp":%d}`, time.Now().Add(c.ends).Unix())) + "." + part("signature")
+		token := token(c.ends)
 		environ := []string{"OCTOPUS_URL=http://127.0.0.1:1", "OCTOPUS_ACCESS_TOKEN=" + token, "OCTOPATCH_NODES=A=127.0.0.1:1", "OCTOPATCH_WINRM_USERNAME=u", "OCTOPATCH_WINRM_PASSWORD=password",
 			"OCTOPATCH_PRECAUTION=none", "OCTOPATCH_WINDOW=" + c.window, fmt.Sprintf("OCTOPATCH_REHEARSAL_CLOCK=%d,1000", time.Now().Unix())}
 		var out, errs bytes.Buffer
@@ -33,4 +32,10 @@ func TestTokenThatEndsBeforeTheWindow(t *testing.T) {
 			t.Error("the token shows")
 		}
 	}
+}
+
+// token is an access token that ends after a while.
+func token(lasts time.Duration) string {
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	return part(`{"alg":"PS256"}`) + "." + part(fmt.Sprintf(`{"exp":%d}`, time.Now().Add(lasts).Unix())) + "." + part("signature")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 
@@ -51,11 +50,14 @@ func (s *session) wire() (*wired, error) {
 	if o.Insecure {
 		warn("OCTOPATCH_WINRM_INSECURE is set: the hosts' certificates are not verified")
 	}
-	server, err := octopus.New(octopus.Options{URL: o.URL, Key: o.Key, Token: o.Token, CAFile: ca, NodeURLs: o.NodeURLs, Clock: clk, Warn: warn})
+	login := s.loginOptions(o.URL, clk)
+	login.CAFile, login.NodeURLs, login.Warn = ca, o.NodeURLs, warn
+	server, err := octopus.New(login)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.tokenLasts(clk); err != nil {
+	ends, err := s.tokenLasts(clk)
+	if err != nil {
 		return nil, err
 	}
 	runner := s.commandRunner()
@@ -67,7 +69,7 @@ func (s *session) wire() (*wired, error) {
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
-		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep,
+		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep, Copy: journal.Store{Dir: o.StateDir}.Newest,
 		Near: func(node string) procedure.Cluster {
 			if near, ok := server.Via(node); ok {
 				return near
@@ -76,7 +78,8 @@ func (s *session) wire() (*wired, error) {
 		},
 		Open:     func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
 		Guard:    s.guard(clk).Check,
-		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner),
+		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner), Announced: s.announced,
+		LoginEnds: ends,
 	}
 	for _, n := range o.Nodes.List {
 		w.engine.Nodes = append(w.engine.Nodes, engine.Listed{Name: n.Name, Host: n.Host})
@@ -88,24 +91,6 @@ func (s *session) wire() (*wired, error) {
 		}
 	}
 	return w, nil
-}
-
-// tokenLasts refuses a change with an access token that ends before the window does: it cannot be renewed, and
-// a login that is lost half way would leave a node out of service.
-func (s *session) tokenLasts(clk clock.Clock) error {
-	o := s.settings
-	if o.Token.IsZero() || s.command.name != "run" && s.command.name != procedure.Enter { // putting back is never refused
-		return nil
-	}
-	ends, err := octopus.TokenExpiry(o.Token)
-	if err != nil {
-		return procedure.Refuse("OCTOPUS_ACCESS_TOKEN", "it cannot be read when it ends: "+err.Error(), "use OCTOPUS_API_KEY")
-	}
-	if _, to := rules(o).Window(clk.Now()); ends.Before(to) {
-		return procedure.Refuse("OCTOPUS_ACCESS_TOKEN", fmt.Sprintf("ends at %s, before the window does at %s", ends.UTC().Format("2006-01-02 15:04 MST"), to.UTC().Format("2006-01-02 15:04 MST")),
-			"use OCTOPUS_API_KEY, or a shorter OCTOPATCH_WINDOW; the token serves plan and preflight")
-	}
-	return nil
 }
 
 // open makes the way to a node's host, once.
@@ -148,7 +133,7 @@ func (s *session) guard(clk clock.Clock) guard.Guard {
 	return guard.Guard{
 		Env: s.env, Machine: machineName(), MachineID: machineID(), StepURL: s.settings.StepServerURL,
 		Installation: func(ctx context.Context, url string) (string, error) {
-			other, err := octopus.New(octopus.Options{URL: url, Key: s.settings.Key, Token: s.settings.Token, Clock: clk})
+			other, err := octopus.New(s.loginOptions(url, clk))
 			if err != nil {
 				return "", err
 			}
@@ -162,7 +147,7 @@ func rules(o settings.Settings) procedure.Rules {
 	return procedure.Rules{
 		DrainTimeout: o.DrainTimeout, OnDrainTimeout: o.OnDrainTimeout, Queued: o.Queued, Interruptions: o.Interruptions, IgnoreTasks: o.IgnoreTasks,
 		Filter: o.Filter(), Reboot: o.Reboot, MaxRounds: o.MaxRounds, MaxReboots: o.MaxReboots, RebootTimeout: o.RebootTimeout, StallTimeout: o.StallTimeout,
-		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, HookTimeout: o.HookTimeout,
+		Precaution: o.Precaution, PrecautionKeep: o.PrecautionKeep, PrecautionTimeout: o.PrecautionTimeout, Recover: o.Recover, OnFailure: o.OnFailure, HookTimeout: o.HookTimeout,
 		Soak: o.Soak, WindowStart: o.Window.Start, WindowLength: o.Window.Length, MaxFailedNodes: o.MaxFailedNodes, Deadman: o.Deadman,
 	}
 }

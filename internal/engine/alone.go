@@ -18,10 +18,15 @@ var order = map[string]struct {
 }{
 	procedure.Wait:       {func(j procedure.Journal) bool { return j.Octopus.EnteredAt != 0 }, procedure.Enter},
 	procedure.Stop:       {func(j procedure.Journal) bool { return ended(j, procedure.Wait) }, procedure.Wait},
-	procedure.Precaution: {func(j procedure.Journal) bool { return ended(j, procedure.Stop) }, procedure.Stop},
-	procedure.Patch:      {func(j procedure.Journal) bool { return ended(j, procedure.Stop) }, procedure.Stop},
+	procedure.Precaution: {stillStopped, procedure.Stop},
+	procedure.Patch:      {stillStopped, procedure.Stop},
 	procedure.Start:      {func(j procedure.Journal) bool { return j.Host != nil }, procedure.Stop},
-	procedure.Exit:       {func(j procedure.Journal) bool { return j.Host == nil || ended(j, procedure.Start) }, procedure.Start},
+	procedure.Exit:       {func(j procedure.Journal) bool { return j.Host == nil || j.Host.Restored || ended(j, procedure.Start) }, procedure.Start},
+}
+
+// stillStopped: the dead-man switch may have started the services since.
+func stillStopped(j procedure.Journal) bool {
+	return ended(j, procedure.Stop) && (j.Host == nil || !j.Host.Restored)
 }
 
 func ended(j procedure.Journal, phase string) bool {

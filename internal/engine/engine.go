@@ -40,8 +40,14 @@ type Engine struct {
 	Patcher  procedure.Patcher  // patches instead of Windows Update; nil: Windows Update does
 	// Hook runs the operator's hook of that moment, if there is one. May be nil.
 	Hook func(context.Context, Moment) error
+	// Announced gets the notice of the window once it is made. May be nil.
+	Announced func(procedure.Notice)
+	// LoginEnds is when the means to log on to Octopus end; zero is never.
+	LoginEnds time.Time
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
+	// Copy is the newest copy of a node's journal, of one run or of the last; nil without one. May be nil.
+	Copy func(node, run string) (*procedure.Journal, error)
 
 	resumed map[string]procedure.Journal // by node: what an unfinished run has done so far
 	peeked  []*target                    // hosts that were read although Octopus was out of shape
@@ -114,6 +120,7 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report
 		s.Machine = t.machine()
+		s.Relock = func(ctx context.Context) error { return e.relock(ctx, t) }
 	}
 	return s
 }

@@ -21,7 +21,10 @@ type world struct {
 	tasks       []procedure.Task
 	admin       bool
 	writes      []string
-	inject      func(n int, what string) (mode string) // "", "unapplied", "lost"
+	inject      func(n int, what string) (mode string) // "", "unapplied", "lost", "dead before", "dead after"
+	dead        func()                                 // ends the process that died; nil: none has
+	died        bool                                   // nothing that the process sends arrives any more
+	late        int                                    // writes that it has tried since
 	down        bool                                   // Octopus itself answers nothing
 	html        bool                                   // Octopus answers with something else
 	denied      bool                                   // Octopus refuses our login
@@ -36,6 +39,9 @@ type fakeNode struct {
 	service       procedure.Service
 	watchdog      bool
 	journal       *procedure.Journal
+	job           string // of the worker, with its result
+	result        procedure.WorkResult
+	installs      map[string]int // by KB
 	lease         *procedure.Lease
 	deadman       procedure.Deadman
 	boot          int
@@ -54,12 +60,13 @@ type fakeNode struct {
 	readyDenied   bool          // after a reboot the host refuses our login
 	readyCalls    int
 	started       time.Time
+	onDisks       []string
 }
 
 func newWorld(names ...string) *world {
 	w := &world{admin: true}
 	for i, name := range names {
-		n := &fakeNode{w: w, boot: 1, ubr: 100, watchdog: true, version: "2026.3.1",
+		n := &fakeNode{w: w, boot: 1, ubr: 100, watchdog: true, version: "2026.3.1", onDisks: []string{},
 			state:   procedure.NodeState{ID: "OctopusServerNodes-" + name, Name: name, TaskCap: 5 + i, Version: "2026.3.1"},
 			service: procedure.Service{Name: "OctopusDeploy", State: "Running", Start: "Auto", Delayed: true},
 			queue: [][]procedure.Update{
@@ -69,6 +76,13 @@ func newWorld(names ...string) *world {
 		w.nodes = append(w.nodes, n)
 	}
 	return w
+}
+
+// tries counts what a dead process still asks for.
+func (w *world) tries() {
+	if w.died {
+		w.late++
+	}
 }
 
 // write logs a write and decides its fate: apply says whether to change the world, err what the caller hears.
@@ -83,6 +97,10 @@ func (w *world) write(what string) (apply bool, err error) {
 		return false, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
 	case "lost":
 		return true, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
+	case "dead before", "dead after":
+		w.died = true
+		w.dead()
+		return mode == "dead after", errDead
 	}
 	return true, nil
 }
@@ -94,8 +112,11 @@ func (w *world) node(name string) *fakeNode {
 
 func (w *world) readable() error {
 	w.reads = append(w.reads, time.Now())
+	if w.died {
+		return errDead
+	}
 	serves := func(n *fakeNode) bool { return !n.hostDown && n.service.State == "Running" }
-	member := func(n *fakeNode) bool { return serves(n) && !(w.balanced && n.state.Drained) }
+	member := func(n *fakeNode) bool { return serves(n) && (!w.balanced || !n.state.Drained) }
 	if !slices.ContainsFunc(w.nodes, member) {
 		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "HTTP 503"}
 	}
@@ -133,6 +154,7 @@ func (w *world) Nodes(context.Context) ([]procedure.NodeState, error) {
 
 func (w *world) SetDrain(_ context.Context, node string, on bool) error {
 	defer w.locked()()
+	w.tries()
 	if err := w.readable(); err != nil {
 		return err
 	}
@@ -150,6 +172,7 @@ func (w *world) MaintenanceMode(context.Context) (bool, error) {
 
 func (w *world) SetMaintenanceMode(_ context.Context, on bool) error {
 	defer w.locked()()
+	w.tries()
 	if err := w.readable(); err != nil {
 		return err
 	}

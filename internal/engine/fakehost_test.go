@@ -35,8 +35,11 @@ func (h *fakeHost) Take(_ context.Context, c procedure.Claim) (procedure.Claimed
 	if err := h.up(); err != nil {
 		return procedure.Claimed{}, err
 	}
-	apply, err := h.n.w.write("host lease " + h.n.state.Name)
 	l := h.n.lease
+	apply, err := true, error(nil)
+	if l == nil || l.Nonce != c.Nonce { // renewing one's own is no change that anybody waits for
+		apply, err = h.n.w.write("host lease " + h.n.state.Name)
+	}
 	if apply && (l == nil || l.Nonce == c.Nonce || !l.Live(time.Now()) && c.Expect == l.Nonce) {
 		h.n.lease = &procedure.Lease{Format: 1, Run: c.Run, Owner: c.Owner, Nonce: c.Nonce, Every: int64(c.Every.Seconds()), Renewed: time.Now().Unix()}
 	}
@@ -52,6 +55,7 @@ func (h *fakeHost) Take(_ context.Context, c procedure.Claim) (procedure.Claimed
 
 func (h *fakeHost) Release(context.Context) error {
 	defer h.n.w.locked()()
+	h.n.w.tries()
 	if err := h.up(); err != nil || h.nonce == "" {
 		return err
 	}
@@ -62,11 +66,21 @@ func (h *fakeHost) Release(context.Context) error {
 			h.n.lease = nil
 		}
 	}
+	if err == nil {
+		h.nonce = ""
+	}
 	return err
 }
 
-func (h *fakeHost) Pace(every time.Duration) { h.every = every }
-func (h *fakeHost) Renewed() time.Time       { return h.renewed }
+func (h *fakeHost) Pace(every time.Duration) {
+	defer h.n.w.locked()()
+	h.every = every
+}
+
+func (h *fakeHost) Renewed() time.Time {
+	defer h.n.w.locked()()
+	return h.renewed
+}
 
 func (h *fakeHost) Arm(_ context.Context, c procedure.Change, d procedure.Deadman) (procedure.Journal, error) {
 	defer h.n.w.locked()()
@@ -74,6 +88,9 @@ func (h *fakeHost) Arm(_ context.Context, c procedure.Change, d procedure.Deadma
 }
 
 func (h *fakeHost) up() error {
+	if h.n.w.died {
+		return errDead
+	}
 	if h.n.hostDown {
 		return &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "no route to host"}
 	}
@@ -88,7 +105,7 @@ func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
 	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
-		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name}}}
+		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name, Version: n.version, OnDisks: n.onDisks}}}
 	if n.journal != nil {
 		j := *n.journal
 		f.Folder, f.Journal = "ours", &j
@@ -123,6 +140,7 @@ func (h *fakeHost) merge(c procedure.Change) {
 
 // change makes one journalled change.
 func (h *fakeHost) change(what string, c procedure.Change, do func()) (procedure.Journal, error) {
+	h.n.w.tries()
 	if err := h.ours(); err != nil {
 		return procedure.Journal{}, err
 	}
@@ -144,6 +162,7 @@ func (h *fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Jour
 
 func (h *fakeHost) Clear(_ context.Context, run string) error {
 	defer h.n.w.locked()()
+	h.n.w.tries()
 	if err := h.ours(); err != nil {
 		return err
 	}
@@ -159,7 +178,8 @@ func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.S
 	return h.change("stop", c, func() {
 		h.n.deadman = order.Deadman
 		if h.n.journal.Host == nil {
-			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}}}
+			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
+				Boot: h.windows().Boot, Build: h.windows().Build, UBR: h.n.ubr}
 		}
 		h.n.service.State, h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Stopped", "Manual", false, false
 	})
@@ -205,8 +225,18 @@ func (h *fakeHost) Work(_ context.Context, c procedure.Change, order procedure.W
 	if order.Mode != procedure.WorkInstall {
 		return r, nil
 	}
-	n.w.writes = append(n.w.writes, "host install "+n.state.Name)
-	h.merge(c)
+	if n.job == order.Job && n.job != "" { // it is followed, and not begun anew
+		h.merge(c)
+		return n.result, nil
+	}
+	apply, err := n.w.write("host install " + n.state.Name)
+	if !apply && n.w.died {
+		return procedure.WorkResult{}, err
+	}
+	h.merge(c)                                                                                            // the adapter asks again after a fault, and follows the worker
+	if len(n.pending) > 0 && len(r.Taken()) > 0 && n.installs[r.Taken()[0].KBs[0]] > 0 && n.loops == "" { // what waits for a reboot is not offered again
+		r.Updates, r.Reboot = nil, true
+	}
 	for _, u := range r.Taken() {
 		kb := u.KBs[0]
 		o := procedure.UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "succeeded", Succeeded: true, Reboot: true}
@@ -214,10 +244,18 @@ func (h *fakeHost) Work(_ context.Context, c procedure.Change, order procedure.W
 			o.Succeeded, o.Result, o.Code, o.Words = false, "failed", "0x80070643", "the installer failed"
 		} else {
 			n.pending = []string{"Windows Update"}
+			if n.installs == nil {
+				n.installs = map[string]int{}
+			}
+			n.installs[kb]++
 		}
 		r.Outcomes = append(r.Outcomes, o)
 	}
 	r.Reboot = len(n.pending) > 0
+	n.job, n.result = order.Job, r
+	if n.w.died {
+		return procedure.WorkResult{}, err
+	}
 	return r, nil
 }
 

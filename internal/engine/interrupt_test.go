@@ -18,7 +18,7 @@ func TestInterrupt(t *testing.T) {
 		next  string
 	}{
 		{"while_waiting", 5 * time.Minute, "A drained false cap 5 service Running Auto delayed true watchdog true journal false lease false deadman false", ""},
-		{"while_rebooting", 12 * time.Minute, "A drained true cap 5 service Stopped Manual delayed false watchdog false journal true lease true deadman true", "octopatch run"},
+		{"while_rebooting", 12 * time.Minute, "A drained true cap 5 service Stopped Manual delayed false watchdog false journal true lease true deadman true", "OCTOPATCH_TAKEOVER=run1 octopatch run"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

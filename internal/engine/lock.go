@@ -79,8 +79,9 @@ func (e *Engine) lock(ctx context.Context, targets []*target) error {
 	}
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.endKeeping = stop
+	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce}
 	for _, t := range byName {
-		e.keeping.Go(func() { e.keepLease(keep, t) })
+		e.keeping.Go(func() { e.keepLease(keep, t, claim) })
 	}
 	return nil
 }
@@ -141,21 +142,29 @@ func (e *Engine) unlock(ctx context.Context, targets []*target) {
 		}
 		if err != nil {
 			e.warn(t.name, "the lease could not be given back, so others are refused until it is stale: %v", err)
+			if t.report.Next != "" { // whoever follows it may be somebody else
+				t.report.Next = "OCTOPATCH_TAKEOVER=" + e.Run + " " + t.report.Next
+			}
 		}
 		return nil
 	})
 }
 
 // keepLease renews a host's lease where no other call does.
-func (e *Engine) keepLease(ctx context.Context, t *target) {
-	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce}
-	lost := false
+func (e *Engine) keepLease(ctx context.Context, t *target, claim procedure.Claim) {
+	lost, denied := false, time.Time{}
 	for e.Clock.Sleep(ctx, time.Minute) == nil {
 		claim.Every = t.pace()
-		if lost || e.Clock.Since(t.host.Renewed()) < claim.Every-time.Minute {
+		if lost || !denied.IsZero() && !t.host.Renewed().After(denied) { // a login that was refused is not tried again here
+			continue
+		}
+		if e.Clock.Since(t.host.Renewed()) < claim.Every-time.Minute {
 			continue
 		}
 		got, err := t.host.Take(ctx, claim)
+		if errors.Is(err, procedure.ErrDenied) {
+			denied = e.Clock.Now()
+		}
 		if err == nil && !got.Held { // its calls will hear it from the host as well
 			lost = true
 			e.warn(t.name, "the lease of its host is somebody else's now; nothing more is changed there")

@@ -170,3 +170,27 @@ func TestNothingIsSearchedWhileARunIsLive(t *testing.T) {
 		}
 	})
 }
+
+// TestPhasesAfterTheDeadman: the node runs and is closed; exit opens it, and nothing is patched under a service that runs.
+func TestPhasesAfterTheDeadman(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		before := w.snapshot()
+		killed(w, 6*time.Minute, func(e *Engine) { w.named(e); e.Rules.Deadman = 45 * time.Minute })
+		time.Sleep(95 * time.Minute)
+		w.deadmen(t)
+		if j := w.nodes[0].journal; j == nil || j.Deadman == nil || j.Next() != procedure.Exit {
+			t.Fatalf("the switch has not fired: %+v", j)
+		}
+		if r := alone(w, "patch", "A"); r.Exit != ExitRefused || !strings.Contains(fmt.Sprint(r.Err), "run octopatch stop first") {
+			t.Errorf("patch: exit %d, %v", r.Exit, r.Err)
+		}
+		if r := alone(w, "exit", "A"); r.Exit != ExitDone {
+			t.Errorf("exit: exit %d, %v", r.Exit, r.Err)
+		}
+		w.nodes[1].lease = nil // of the host that was only waiting
+		if got := w.snapshot(); got != before {
+			t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
+		}
+	})
+}

@@ -19,7 +19,16 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 	e.rearm(ctx, t, procedure.Patch)
 	phases := nodePhases()
 	updates := procedure.Result{}
+	if t.patchedBefore() {
+		if patch := t.facts.Journal.Phases[procedure.Patch]; patch.Result != procedure.Done {
+			updates = procedure.Fail(errors.New(patch.Reason))
+		}
+	}
 	for i, p := range phases {
+		if p.Name != procedure.Exit && t.patchedBefore() {
+			e.skip(p, t, e.step(t, topology, p.Name), "this run has patched it before and only has to open it")
+			continue
+		}
 		e.Rules.StopBy = e.stopBy()
 		if t.facts.Journal != nil && t.facts.Journal.Host != nil { // open already: it is finished whatever the hour
 			e.Rules.StopBy = time.Time{}
@@ -36,6 +45,7 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 		}
 		if r.Kind == procedure.Failed || r.Kind == procedure.Unknown {
 			e.endEarly(ctx, t, topology, phases[i:], r)
+			e.recoverByItself(ctx, t, topology, r)
 			return
 		}
 	}
@@ -44,6 +54,17 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 		t.report.Result, t.report.Reason = procedure.Failed, updates.Reason
 	}
 	e.clear(ctx, t)
+}
+
+// patchedBefore: an earlier process of this run has patched the node and started it again, and had begun to open it.
+// One that was opened and fell ill is gone through once more.
+func (t *target) patchedBefore() bool {
+	j := t.facts.Journal
+	if j == nil || j.Host == nil || !j.Host.Restored || j.Deadman != nil || !ended(*j, procedure.Start) || j.Phases[procedure.Patch].Result == "" {
+		return false
+	}
+	exit := j.Phases[procedure.Exit].Result
+	return exit == "" || exit == procedure.Done
 }
 
 // before is Windows as it was before this run first changed something, which may have been in an earlier process.

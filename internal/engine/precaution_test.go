@@ -18,6 +18,7 @@ import (
 type fakeProvider struct {
 	w         *world
 	points    map[string]procedure.Point // by machine and name
+	disks     map[string]fakeNode        // the machine as it was, by the same
 	left      []procedure.Leftover
 	refuses   error
 	takeFails bool
@@ -25,7 +26,7 @@ type fakeProvider struct {
 }
 
 func newProvider(w *world) *fakeProvider {
-	return &fakeProvider{w: w, points: map[string]procedure.Point{}}
+	return &fakeProvider{w: w, points: map[string]procedure.Point{}, disks: map[string]fakeNode{}}
 }
 
 func (f *fakeProvider) Check(context.Context, procedure.Machine) ([]procedure.Leftover, error) {
@@ -41,12 +42,21 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 	if _, there := f.points[p.Node+p.Name]; there {
 		return nil
 	}
+	f.w.tries()
 	apply, err := f.w.write("precaution take " + p.Node)
 	if f.takeFails {
 		return &procedure.Fault{Subject: p.Node, Problem: "no space on the datastore", Remedy: "make room"}
 	}
 	if apply && !f.vanishes {
 		f.points[p.Node+p.Name] = p
+		disk := *n
+		journal := *n.journal
+		disk.journal = &journal
+		if n.lease != nil {
+			lease := *n.lease
+			disk.lease = &lease
+		}
+		f.disks[p.Node+p.Name] = disk
 	}
 	progress("100 %")
 	return err
@@ -58,10 +68,35 @@ func (f *fakeProvider) Find(_ context.Context, p procedure.Point) (bool, error) 
 	return there, nil
 }
 
-func (f *fakeProvider) Revert(context.Context, procedure.Point, func(string)) error { return nil }
+// Revert puts the disks back and boots: what Octopus knows of the node is not on them.
+func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(string)) error {
+	defer f.w.locked()()
+	disk, there := f.disks[p.Node+p.Name]
+	if !there {
+		return errors.New("no such point")
+	}
+	apply, err := f.w.write("precaution revert " + p.Node)
+	if apply {
+		n := f.w.node(p.Node)
+		journal := *disk.journal
+		n.service, n.watchdog, n.journal, n.ubr, n.queue, n.pending = disk.service, disk.watchdog, &journal, disk.ubr, disk.queue, disk.pending
+		if n.lease = nil; disk.lease != nil { // rewound as well
+			lease := *disk.lease
+			n.lease = &lease
+		}
+		n.neverBack, n.neverRuns, n.hostDown = false, false, true
+		n.boot++
+		time.AfterFunc(3*time.Minute, func() {
+			defer f.w.locked()()
+			n.hostDown, n.started = false, time.Now()
+		})
+	}
+	return err
+}
 
 func (f *fakeProvider) Remove(_ context.Context, p procedure.Point) error {
 	defer f.w.locked()()
+	f.w.tries()
 	apply, err := f.w.write("precaution remove " + p.Node)
 	if apply {
 		delete(f.points, p.Node+p.Name)

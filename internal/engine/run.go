@@ -115,7 +115,11 @@ func (e *Engine) announce(ctx context.Context, s *survey) (procedure.Notice, pro
 		return notice, r
 	}
 	step.Notice = &notice
-	return notice, e.phase(ctx, p, nil, step)
+	r := e.phase(ctx, p, nil, step)
+	if r.Kind == procedure.Done && e.Announced != nil {
+		e.Announced(notice)
+	}
+	return notice, r
 }
 
 // nodes takes the nodes in order; the next begins only when the last is proved healthy and the budget of

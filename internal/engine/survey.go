@@ -67,10 +67,12 @@ func (e *Engine) stoppedByUs(err error) *survey {
 		return nil
 	}
 	for node, j := range e.resumed {
-		if j.Topology != procedure.Single || j.Host == nil || j.Host.Restored {
+		stopped := j.Host != nil && !j.Host.Restored
+		drained := j.Octopus.OursDrain && !j.Octopus.Released // a load balancer leaves it out, though it may run
+		if j.Topology != procedure.Single || !stopped && !drained {
 			return nil
 		}
-		e.warn("", "Octopus does not answer: run %s has stopped it; going on with what the journal on its host says", j.Run)
+		e.warn("", "Octopus does not answer: run %s has stopped or drained it; going on with what the journal on its host says", j.Run)
 		host := ""
 		for _, l := range e.Nodes {
 			if strings.EqualFold(l.Name, node) {

@@ -36,20 +36,25 @@ func (m *measured) predict(soak time.Duration) (node, stopped, reserve time.Dura
 	return m.node, m.stopped, m.reboot
 }
 
-// tooLate says why a node is not begun any more, "" while there is time. Without OCTOPATCH_WINDOW there always is.
+// tooLate says why a node is not begun any more, "" while there is time: the window would end before the node is back
+// in service, or the login to Octopus. Without OCTOPATCH_WINDOW and with a key there always is time.
 func (e *Engine) tooLate(node string) string {
-	if e.end.IsZero() {
+	end, whose := e.end, "the window"
+	if !e.LoginEnds.IsZero() && (end.IsZero() || e.LoginEnds.Before(end)) {
+		end, whose = e.LoginEnds, "the login to Octopus"
+	}
+	if end.IsZero() {
 		return ""
 	}
 	need, _, reserve := e.pace.predict(e.Rules.Soak)
-	if !e.Clock.Now().Add(need + reserve).After(e.end) {
+	if !e.Clock.Now().Add(need + reserve).After(end) {
 		return ""
 	}
 	what := "is taken to need"
 	if e.pace.node > 0 {
 		what = "would need, as the one before,"
 	}
-	return fmt.Sprintf("the window ends at %s, and node %s %s %s, with a reserve of %s for its reboot", clockTime(e.end), node, what, brief(need.Round(time.Minute)), brief(reserve.Round(time.Minute)))
+	return fmt.Sprintf("%s ends at %s, and node %s %s %s, with a reserve of %s for its reboot", whose, clockTime(end), node, what, brief(need.Round(time.Minute)), brief(reserve.Round(time.Minute)))
 }
 
 // openWindow keeps when the window ends, and refuses to begin outside of it. A node that is open is finished

@@ -2,6 +2,7 @@ package octopus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
@@ -17,7 +18,8 @@ import (
 // Limits of a request, in the clock's time.
 const (
 	requestLimit  = 30 * time.Second // for one attempt
-	pingLimit     = 10 * time.Second // for one attempt at a node, and for the probe of what users see
+	pingLimit     = 10 * time.Second // for one attempt at a node
+	probeLimit    = 30 * time.Second // for the probe of what users see: a browser waits at least that long
 	retryPatience = 45 * time.Second // no new attempt of a read begins later
 	// A server that limits the rate has not executed the request, so a change may be sent again as well.
 	throttlePatience = 2 * time.Minute // in all, for one call
@@ -123,7 +125,8 @@ func (c *Client) attempt(ctx context.Context, q call) outcome {
 	if !q.open {
 		name, prefix, value, err := c.login.header(limited)
 		if err != nil {
-			return outcome{fault: c.noToken(err)}
+			f := c.noToken(err)
+			return outcome{fault: f, again: errors.Is(f, procedure.ErrUnreachable)}
 		}
 		q.sent = value
 		r.SetHeader(name, prefix+value.Reveal())

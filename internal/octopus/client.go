@@ -28,11 +28,16 @@ const (
 	settingNodeURLs = "OCTOPATCH_NODE_URLS"
 )
 
-// Options says where the Octopus Server is and who we are. Exactly one of Key, Token and TokenSource is set.
+// Options says where the Octopus Server is and who we are. One of Key, Token, TokenSource and ServiceAccount is set.
 type Options struct {
 	URL   string // the address of the web portal; may end in a virtual directory
 	Key   secret.Secret
 	Token secret.Secret
+	// ServiceAccount and IDToken, both or none: access tokens are had for ID tokens, and renewed; Token is the first
+	// one, where it is given.
+	ServiceAccount string
+	IDToken        func(ctx context.Context, audience string) (secret.Secret, error)
+	Found          func(secret.Secret) // is told of each access token before it is used; may be nil
 	// TokenSource hands out the access token for each request, for tokens that are renewed.
 	TokenSource func(context.Context) (secret.Secret, error)
 	CAFile      []byte            // PEM certificates that are trusted besides the system's; may be empty
@@ -74,6 +79,13 @@ func New(o Options) (*Client, error) {
 		if c.nodes[strings.ToLower(name)], err = c.parseAddress(settingNodeURLs, text); err != nil {
 			return nil, err
 		}
+	}
+	if err = checkAccount(o); err != nil {
+		return nil, err
+	}
+	if o.ServiceAccount != "" && o.IDToken != nil {
+		o.TokenSource = newExchange(c, o).access
+		o.Token = secret.Secret{}
 	}
 	if c.login, err = newLogin(o); err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func (c *Client) CurrentUser(ctx context.Context) (procedure.User, error) {
 // Serving asks the address that users use, once, without a key and on a new connection. A page that a balancer
 // shows in Octopus' place is not Octopus, whatever its status.
 func (c *Client) Serving(ctx context.Context) error {
-	_, err := ask[root](ctx, c, call{path: "/api", open: true, once: true, limit: pingLimit})
+	_, err := ask[root](ctx, c, call{path: "/api", open: true, once: true, limit: probeLimit})
 	return err
 }
 

@@ -83,6 +83,14 @@ func (b *Book) intend(i Intent) Change {
 	}
 }
 
+// Save stores the runner's copy now.
+func (b *Book) Save() error {
+	if b.keep == nil {
+		return nil
+	}
+	return b.keep(b.journal)
+}
+
 // Took keeps what the host answered: it knows its own prior state better than we do.
 func (b *Book) Took(j Journal) error {
 	b.journal.Host = j.Host

@@ -72,6 +72,7 @@ func (s *Step) rememberOctopus(ctx context.Context) error {
 	if version == "" { // Octopus of 2019 tells it only in /api
 		version = info.Version
 	}
+	prior.FileVersion, prior.OnDisks = s.Instance.Version, s.Instance.OnDisks
 	prior.Maintenance, prior.Drained, prior.TaskCap, prior.Version, prior.Installation, prior.Known = on, node.Drained, node.TaskCap, version, info.InstallationID, true
 	return nil
 }

@@ -35,6 +35,7 @@ type Event struct {
 	Message    string    `json:"message,omitempty"`       // progress, warning: one sentence
 	Next       string    `json:"next,omitempty"`          // run_ended, node_ended: the one command to run next
 	Exit       *int      `json:"exit,omitempty"`          // run_ended
+	Alert      bool      `json:"-"`                       // must not be missed: OCTOPATCH_NOTIFY gets it
 }
 
 // Sink receives events. It must not block for long, and may be called from any goroutine.

@@ -23,6 +23,9 @@ type Instance struct {
 	Version  string   // file version of Octopus.Server.exe
 	// LocalData: the database or file share of the cluster lives on this host (a derived yes or no).
 	LocalData bool
+	// OnDisks names the settings whose data lies on the host's own disks, or of which that cannot be told: what a
+	// revert of these disks would rewind.
+	OnDisks []string
 }
 
 // Watchdog is a Windows scheduled task that restarts a stopped Octopus Server.

@@ -40,16 +40,19 @@ type PhaseRecord struct {
 // OctopusPrior is what Octopus looked like before this run changed it, and what this run changed. Only
 // what is marked as ours is undone.
 type OctopusPrior struct {
-	Known       bool   `json:"known"`       // the three fields below were read
-	Maintenance bool   `json:"maintenance"` // Maintenance Mode was on already
-	Drained     bool   `json:"drained"`     // the node was drained already
-	TaskCap     int    `json:"taskCap"`
-	Version     string `json:"version"`
-	EnteredAt   int64  `json:"enteredAt"`  // T0: when Maintenance Mode or drain was on; 0: not yet
-	OursMaint   bool   `json:"oursMaint"`  // this run enters Maintenance Mode
-	OursDrain   bool   `json:"oursDrain"`  // this run drains the node
-	Released    bool   `json:"released"`   // everything of ours is undone
-	PingStatus  int    `json:"pingStatus"` // what the node answered before; 0: not asked
+	Known       bool     `json:"known"`       // the three fields below were read
+	Maintenance bool     `json:"maintenance"` // Maintenance Mode was on already
+	Drained     bool     `json:"drained"`     // the node was drained already
+	TaskCap     int      `json:"taskCap"`
+	Version     string   `json:"version"`
+	EnteredAt   int64    `json:"enteredAt"`             // T0: when Maintenance Mode or drain was on; 0: not yet
+	OursMaint   bool     `json:"oursMaint"`             // this run enters Maintenance Mode
+	OursDrain   bool     `json:"oursDrain"`             // this run drains the node
+	Released    bool     `json:"released"`              // everything of ours is undone
+	FileVersion string   `json:"fileVersion,omitempty"` // of Octopus.Server.exe
+	OnDisks     []string `json:"onDisks"`               // settings whose data lies on the host's own disks; nil: not asked
+	StartBegan  bool     `json:"startBegan,omitempty"`  // the service may have run since it was stopped
+	PingStatus  int      `json:"pingStatus"`            // what the node answered before; 0: not asked
 	// Installation is the id of the installation, for the self-patch guard while the server is stopped.
 	Installation string `json:"installation"`
 }
@@ -100,6 +103,9 @@ type TakenPrecaution struct {
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
 // its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
 func (j Journal) Next() string {
+	if j.Deadman != nil && j.Host != nil && j.Host.Restored { // the service runs, and the node is closed
+		return Exit
+	}
 	var last Phase
 	next := Enter
 	for _, p := range Phases() {

@@ -121,7 +121,8 @@ func (r *rounds) remember(w Windows) {
 // round is one search and installation, and the reboot that it asks for; more says that another must follow.
 func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	job := fmt.Sprintf("%s-%s-%d", r.Run, WorkInstall, r.Book.Journal().Counter+1)
-	if r.begunBefore() {
+	begunBefore := r.begunBefore()
+	if begunBefore {
 		r.progress("going on with the installation that an earlier process has begun")
 		job = r.Book.Journal().Intent.Job // it may still be at work, or its result is there
 	}
@@ -162,7 +163,8 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		r.fail(UpdateOutcome{Title: windowsUpdate, Words: fmt.Sprintf("asks for more than %d reboots", r.Rules.MaxReboots), Next: "look at the host's update history, or raise OCTOPATCH_MAX_REBOOTS"})
 		return false, nil
 	}
-	return progress, r.reboot(ctx)
+	// What an earlier process installed may not be told any more, and more may be offered after its reboot.
+	return progress || begunBefore, r.reboot(ctx)
 }
 
 // begunBefore: the last that an earlier process has done was to tell the worker to install.

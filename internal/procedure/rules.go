@@ -44,6 +44,8 @@ type Rules struct {
 	Precaution        string        // a provider's name, or none
 	PrecautionKeep    time.Duration // how long it is kept after the run; 0: removed after the soak
 	PrecautionTimeout time.Duration // for taking, and for reverting
+	Recover           string        // what a recovery may do besides; empty: nothing
+	OnFailure         string        // of a node whose health is not proved
 	HookTimeout       time.Duration // for each hook of a phase
 
 	Soak           time.Duration

@@ -15,6 +15,7 @@ var start = Phase{
 	HA:     "Start the Octopus Server windows service on that node",
 	Limit:  func(Rules) time.Duration { return 3*startLimit + healthLimit },
 	Do: func(ctx context.Context, s *Step) error {
+		s.Book.Octopus().StartBegan = true
 		err := s.changeServices(ctx, "start "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
 			return s.Host.Start(ctx, c, StartOrder{Limit: startLimit})
 		}, "Running")
@@ -31,9 +32,13 @@ var ErrNoNodeURL = errors.New("the node has no URL of its own")
 // becomesHealthy waits until the node is proved healthy: service Running, no hard reboot pending, the node
 // itself answers with its own name and the version it had before, and Octopus has seen it since the boot.
 func (s *Step) becomesHealthy(ctx context.Context) error {
-	boot, version := "", false
+	boot, version, missing := "", false, ""
 	err := s.await(ctx, awaited{what: "the node to be healthy", every: healthEvery, limit: healthLimit}, func(ctx context.Context) (bool, string, error) {
+		if missing == itsPing && s.silent(ctx) { // the host need not be asked meanwhile
+			return false, missing, nil
+		}
 		what, health, err := s.unhealthy(ctx, 418)
+		missing = what
 		if err != nil {
 			version = errors.Is(err, errVersionChanged)
 			return false, "", err
@@ -117,6 +122,14 @@ func running(j Journal, services []string) []string {
 	return names
 }
 
+const itsPing = "the node to answer its own ping"
+
+// silent: the node has a URL of its own, and does not answer there yet.
+func (s *Step) silent(ctx context.Context) bool {
+	_, err := s.Server.Ping(ctx, s.Node)
+	return err != nil && Transient(err) && !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrNoNodeURL)
+}
+
 // pingsItself asks the node at its own URL, or takes what the host heard at its own listen prefix.
 func (s *Step) pingsItself(ctx context.Context, health HostHealth, accept []int) (string, error) {
 	ping, err := s.Server.Ping(ctx, s.Node)
@@ -128,7 +141,7 @@ func (s *Step) pingsItself(ctx context.Context, health HostHealth, accept []int)
 	}
 	if err != nil {
 		if Transient(err) && !errors.Is(err, ErrUnreadable) { // it is still starting
-			return "the node to answer its own ping", nil
+			return itsPing, nil
 		}
 		return "", err
 	}

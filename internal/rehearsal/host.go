@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"encoding/json"
 	"errors"
+	"net"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
@@ -21,7 +22,7 @@ type host struct {
 func hostFaults() []fault.Fault { return windows.Faults() }
 
 func (w *World) newHost(o Options, name string) (*host, error) {
-	certificate, err := wsman.SelfSigned("127.0.0.1", name+".example.com")
+	certificate, err := wsman.SelfSigned(w.loopback, name+".example.com")
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +36,8 @@ func (w *World) newHost(o Options, name string) (*host, error) {
 	if !w.tls {
 		certificate = nil
 	}
-	h.listener, err = wsman.Listen("127.0.0.1:0", wsman.Options{
-		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer,
+	h.listener, err = wsman.Listen(net.JoinHostPort(w.loopback, "0"), wsman.Options{
+		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer, Wire: o.overhears(name),
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.computer.Close())

@@ -1,6 +1,10 @@
 package rehearsal
 
-import "github.com/octopatch/octopatch/internal/rehearsal/server"
+import (
+	"path/filepath"
+
+	"github.com/octopatch/octopatch/internal/rehearsal/server"
+)
 
 // RefusedLogins is how often each host turned credentials away, by node name.
 func (w *World) RefusedLogins() map[string]int {
@@ -15,3 +19,8 @@ func (w *World) RefusedLogins() map[string]int {
 
 // OctopusRequests counts what the Octopus Server was asked so far, the load balancer's own looks left out.
 func (w *World) OctopusRequests() server.Requests { return w.cluster.Requests() }
+
+// Folder is where a host's ProgramData\octopatch lies.
+func (w *World) Folder(node string) string {
+	return filepath.Join(w.hostDir(node), "ProgramData", "octopatch")
+}

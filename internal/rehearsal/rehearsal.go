@@ -4,11 +4,14 @@
 package rehearsal
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
+	"github.com/octopatch/octopatch/internal/rehearsal/github"
 	"github.com/octopatch/octopatch/internal/rehearsal/record"
 	"github.com/octopatch/octopatch/internal/rehearsal/server"
 )
@@ -26,9 +30,31 @@ type Options struct {
 	Nodes      int     // 1 is a single server
 	Speed      float64 // simulated seconds per wall second; 0 chooses
 	Seed       int64
-	Faults     string // "name[@node],…"
-	PowerShell bool   // real PowerShell executes the scripts
-	WinRM      string // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+	Faults     string        // "name[@node],…"
+	PowerShell bool          // real PowerShell executes the scripts
+	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
+	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
+	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
+	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
+}
+
+// Message is one HTTP message between the client and the world, in clear.
+type Message struct {
+	Node   string // of a host; empty: the Octopus Server
+	Action string // SOAP action, or method and path
+	Sent   bool   // by the client
+	Header http.Header
+	Body   []byte
+}
+
+// overhears is what a listener tells of its messages to.
+func (o Options) overhears(node string) func(string, bool, http.Header, []byte) {
+	if o.Wire == nil {
+		return nil
+	}
+	return func(action string, sent bool, header http.Header, body []byte) {
+		o.Wire(Message{node, action, sent, header.Clone(), bytes.Clone(body)})
+	}
 }
 
 // Default speeds: with PowerShell each script takes real tenths of a second, which must stay short in
@@ -43,17 +69,21 @@ const octopusVersion = "2026.3.4711"
 
 // World is a running simulation. Close ends it.
 type World struct {
-	Clock   clock.Clock
-	Log     *record.Log
-	cluster *server.Cluster
-	hosts   []*host
-	faults  *fault.Set
-	dir     string
-	key     string
-	user    string
-	pass    string
-	auth    string // ntlm, kerberos or basic
-	tls     bool
+	Clock     clock.Clock
+	Log       *record.Log
+	cluster   *server.Cluster
+	hosts     []*host
+	faults    *fault.Set
+	issuer    *github.Issuer // nil where there is a key
+	dir       string
+	loopback  string // the address that its servers listen on
+	key       string
+	user      string
+	pass      string
+	auth      string // ntlm, kerberos or basic
+	tls       bool
+	program   string // this program, for the precaution's commands
+	snapshots *hypervisor
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -76,10 +106,11 @@ func New(o Options) (*World, error) {
 		return nil, err
 	}
 	w := &World{
-		Clock: clock.New(time.Now(), o.Speed), Log: &record.Log{}, faults: faults, dir: dir,
+		Clock: clock.New(time.Now(), o.Speed), Log: &record.Log{}, faults: faults, dir: dir, loopback: loopback(),
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
+	w.program = o.Program
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -92,9 +123,15 @@ func (w *World) start(o Options) error {
 	for i := range o.Nodes {
 		names = append(names, fmt.Sprintf("OCTO-%02d", i+1))
 	}
-	var err error
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Key: w.key, Log: w.Log, Faults: w.faults})
+	keyless, err := w.trust(o)
 	if err != nil {
+		return err
+	}
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Address: net.JoinHostPort(w.loopback, "0"), Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
+	if err != nil {
+		return err
+	}
+	if err := w.openHypervisor(); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -110,14 +147,43 @@ func (w *World) start(o Options) error {
 	return nil
 }
 
+// account is the id of the service account that logs on without a key.
+const account = "8e2a2a51-26b4-4f29-9fd9-1c4ae4f5d3c0"
+
+// shortJob is how long the job is given ID tokens under the fault job-token-short.
+const shortJob = 30 * time.Minute
+
+// trust makes the issuer whose ID tokens Octopus trusts, where the client is to have no key.
+func (w *World) trust(o Options) (*server.Keyless, error) {
+	short := w.faults.Has("job-token-short", "")
+	if !o.Keyless && !short && !w.faults.Has("token-refused", "") {
+		return nil, nil
+	}
+	lasts := time.Duration(0)
+	if short {
+		lasts = shortJob
+	}
+	var err error
+	if w.issuer, err = github.New(w.Clock, lasts); err != nil {
+		return nil, err
+	}
+	return &server.Keyless{Account: account, Verify: w.issuer.Verify}, nil
+}
+
 // Close ends the world and removes its files.
 func (w *World) Close() error {
 	var errs []error
+	if w.snapshots != nil {
+		errs = append(errs, w.snapshots.Close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
 	if w.cluster != nil {
 		w.cluster.Close()
+	}
+	if w.issuer != nil {
+		errs = append(errs, w.issuer.Close())
 	}
 	errs = append(errs, os.RemoveAll(w.dir))
 	return errors.Join(errs...)
@@ -139,10 +205,16 @@ func (w *World) Environ() []string {
 	if len(w.hosts) > 0 && w.faults.Has("wrong-password", w.hosts[0].name) {
 		pass = "not-" + pass
 	}
-	env := w.logins(pass, prints)
+	env := append(w.logins(pass, prints), "OCTOPUS_API_KEY="+w.key)
+	if w.issuer != nil {
+		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
+		env = append(env, w.issuer.Environ()...)
+	}
+	if w.program != "" {
+		env = append(env, w.precautionEnviron(w.program)...)
+	}
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),
-		"OCTOPUS_API_KEY="+w.key,
 		"OCTOPATCH_NODES="+strings.Join(nodes, ","),
 		"OCTOPATCH_NODE_URLS="+strings.Join(urls, ","),
 		"OCTOPATCH_PRECAUTION=none",
@@ -154,10 +226,25 @@ func (w *World) Environ() []string {
 func Faults() []fault.Fault {
 	all := slices.Concat(server.Faults(), hostFaults(), []fault.Fault{
 		{Name: "wrong-password", Help: "The client is given a wrong password for the hosts."},
+		{Name: "job-token-short", Help: "The client logs on without a key, and GitHub gives it no ID tokens from half an hour on."},
 		{Name: "untrusted-certificate", Help: "The client is given another fingerprint than the host's certificate has."},
 	})
 	slices.SortFunc(all, func(a, b fault.Fault) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// loopback is an address of 127.0.0.0/8 that this world has for itself, where the system answers to all of them:
+// a node or a host that is down for a while must find its port free again, and other worlds take ports too.
+func loopback() string {
+	var b [3]byte
+	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	own := net.IPv4(127, b[0]|1, b[1], 1+b[2]%250).String()
+	probe, err := net.Listen("tcp", net.JoinHostPort(own, "0")) //nolint:noctx // it does not wait
+	if err != nil {
+		return "127.0.0.1"
+	}
+	_ = probe.Close()
+	return own
 }
 
 func random(n int) string {

@@ -46,6 +46,8 @@ type Promise struct {
 	Node string
 	What string
 	Kept bool
+	// Asked is true where it depends on what the run was asked to do, so that a good run need not keep it.
+	Asked bool
 }
 
 // sameService: the start type is as before, and what starts by itself is in the same state. Windows starts and
@@ -54,10 +56,15 @@ func sameService(a, b windows.ServiceState) bool {
 	return a.Name == b.Name && a.Start == b.Start && a.Delayed == b.Delayed && (a.State == b.State || a.Start != "Auto")
 }
 
+// within reports whether all of some was there before.
+func within(some, before []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(before, one) })
+}
+
 // Compare holds the world after a run against the world before it: patched, serving, and exactly as it was.
 func Compare(before, after State) []Promise {
 	var list []Promise
-	add := func(node, what string, kept bool) { list = append(list, Promise{node, what, kept}) }
+	add := func(node, what string, kept bool) { list = append(list, Promise{Node: node, What: what, Kept: kept}) }
 	add("", "Maintenance Mode is as before", before.Cluster.Maintenance == after.Cluster.Maintenance)
 	for _, n := range after.Cluster.Nodes {
 		i := slices.IndexFunc(before.Cluster.Nodes, func(b server.NodeSnapshot) bool { return b.Name == n.Name })
@@ -67,10 +74,10 @@ func Compare(before, after State) []Promise {
 		b := before.Cluster.Nodes[i]
 		add(n.Name, "drain mode and task cap are as before", n.Drained == b.Drained && n.TaskCap == b.TaskCap)
 		hostBefore, hostAfter := before.Hosts[n.Name], after.Hosts[n.Name]
-		add(n.Name, fmt.Sprintf("patched: UBR %d to %d", hostBefore.UBR, hostAfter.UBR), hostAfter.UBR > hostBefore.UBR)
+		list = append(list, Promise{Node: n.Name, What: fmt.Sprintf("patched: UBR %d to %d", hostBefore.UBR, hostAfter.UBR), Kept: hostAfter.UBR > hostBefore.UBR, Asked: true})
 		add(n.Name, "services run with the start types that they had", slices.EqualFunc(hostBefore.Services, hostAfter.Services, sameService))
 		add(n.Name, "watchdogs are as before", slices.Equal(hostBefore.Watchdogs, hostAfter.Watchdogs))
-		add(n.Name, "no file and no task is left", len(hostAfter.Files) == 0 && len(hostAfter.Tasks) == 0)
+		add(n.Name, "no file and no task is left", within(hostAfter.Files, hostBefore.Files) && within(hostAfter.Tasks, hostBefore.Tasks))
 	}
 	return list
 }

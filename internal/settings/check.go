@@ -211,6 +211,9 @@ func prefix(node string) string {
 // runID is what run ids are made of; they become parts of file names.
 var runID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// account is what a service account's id, or an audience that stands for it, may be made of.
+var account = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:/._-]{0,199}$`)
+
 func (s *Settings) checkRun(add adder) {
 	for name, id := range map[string]string{"OCTOPATCH_RUN_ID": s.RunID, "OCTOPATCH_TAKEOVER": s.Takeover} {
 		if id != "" && !runID.MatchString(id) {
@@ -223,6 +226,12 @@ func (s *Settings) checkRun(add adder) {
 	if !s.Key.IsZero() && !s.Token.IsZero() {
 		add("OCTOPUS_API_KEY", "is set, and so is OCTOPUS_ACCESS_TOKEN", "keep one of them")
 	}
+	if !s.Key.IsZero() && s.Account != "" {
+		add("OCTOPUS_API_KEY", "is set, and so is OCTOPATCH_SERVICE_ACCOUNT_ID", "keep one of them")
+	}
+	if s.Account != "" && !account.MatchString(s.Account) {
+		add("OCTOPATCH_SERVICE_ACCOUNT_ID", fmt.Sprintf("%q is not the id of a service account", s.Account), "copy it from the service account's OpenID Connect page in Octopus, a GUID")
+	}
 }
 
 // checkNeed refuses what the command cannot do without.
@@ -231,8 +240,8 @@ func (s *Settings) checkNeed(vars map[string]string, need Need, add adder) {
 		if s.URL == "" {
 			add("OCTOPUS_URL", "is not set", "set it to the address of your Octopus Server, such as https://octopus.example.com")
 		}
-		if s.Key.IsZero() && s.Token.IsZero() {
-			add("OCTOPUS_API_KEY", "is not set, and neither is OCTOPUS_ACCESS_TOKEN", "set one of them, or OCTOPUS_API_KEY_FILE")
+		if s.Key.IsZero() && s.Token.IsZero() && s.Account == "" {
+			add("OCTOPUS_API_KEY", "is not set, and neither is OCTOPUS_ACCESS_TOKEN", "set one of them, or OCTOPUS_API_KEY_FILE, or on GitHub OCTOPATCH_SERVICE_ACCOUNT_ID")
 		}
 	}
 	if need >= Hosts {

@@ -60,7 +60,7 @@ func collect(environ []string) (map[string]string, []error) {
 // find returns the row of a variable, and whether the name is that of its file.
 func find(rows []Row, name string) (row *Row, file bool) {
 	for i, r := range rows {
-		if slices.Contains(r.names(), name) {
+		if slices.Contains(r.Variables(), name) {
 			return &rows[i], false
 		}
 		if r.Secret && r.Variable+fileSuffix == name {
@@ -126,7 +126,7 @@ func inOrder(faults []error) []error {
 	place := map[string]int{}
 	for i, r := range Table() {
 		place[r.Variable+fileSuffix] = i + 1
-		for _, name := range r.names() {
+		for _, name := range r.Variables() {
 			place[name] = i + 1
 		}
 	}
@@ -141,7 +141,7 @@ func nearest(name string, rows []Row) string {
 	name = strings.ToUpper(name)
 	best, fewest := "", 1<<30
 	for _, r := range rows {
-		known := r.names()
+		known := r.Variables()
 		if r.Secret {
 			known = append(known, r.Variable+fileSuffix)
 		}

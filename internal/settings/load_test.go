@@ -114,7 +114,7 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPATCH_WINRM_SERVER_NAME=https://octo-01", "OCTOPATCH_WINRM_SERVER_NAME", "certificate can carry"},
 		{"OCTOPATCH_WINRM_PASSWORD=two\nlines", "OCTOPATCH_WINRM_PASSWORD", "line break"},
 		{"OCTOPATCH_RUN_ID=../../etc", "OCTOPATCH_RUN_ID", "not a run id"},
-		{"OCTOPATCH_ON_FAILURE=hold", "OCTOPATCH_ON_FAILURE", "not a setting"},
+		{"OCTOPATCH_ON_FAILURE=recover", "OCTOPATCH_ON_FAILURE", "cannot be reverted to from here"},
 		{"Octopatch_Nodes=x", "Octopatch_Nodes", "OCTOPATCH_NODES?"},
 		{"OCTOPATCH_WINRM_PASSWORD_FIEL=x", "OCTOPATCH_WINRM_PASSWORD_FIEL", "OCTOPATCH_WINRM_PASSWORD_FILE?"},
 	} {

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -12,6 +13,9 @@ var required = map[string][]string{
 	"vsphere": {"OCTOPATCH_VSPHERE_URL", "OCTOPATCH_VSPHERE_USERNAME", "OCTOPATCH_VSPHERE_PASSWORD"},
 	"command": {"OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"},
 }
+
+// irreversible are those that nobody but a human can revert to.
+var irreversible = []string{procedure.PrecautionNone}
 
 // own are the beginnings of the variables that belong to one precaution alone.
 var own = map[string]string{
@@ -28,6 +32,9 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 		}
 	}
 	s.checkVSphere(add)
+	if s.OnFailure == procedure.OnFailureRevert && slices.Contains(irreversible, s.Precaution) {
+		add("OCTOPATCH_ON_FAILURE", "is recover, and OCTOPATCH_PRECAUTION="+s.Precaution+" cannot be reverted to from here", "set it to hold, or choose another precaution")
+	}
 	if s.Precaution == "" || s.Precaution == procedure.PrecautionNone { // none is said out loud by plan and report
 		return
 	}
@@ -61,7 +68,7 @@ func (s *Settings) checkVSphere(add adder) {
 func Variables() []string {
 	var list []string
 	for _, r := range Table() {
-		list = append(list, r.names()...)
+		list = append(list, r.Variables()...)
 		if r.Secret {
 			list = append(list, r.Variable+fileSuffix)
 		}

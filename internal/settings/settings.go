@@ -11,10 +11,11 @@ import (
 
 // Settings is what octopatch is told. The help texts are printed by `octopatch settings`.
 type Settings struct {
-	URL    string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, such as https://octopus.example.com, without /api. Required."`
-	Key    secret.Secret `env:"OCTOPUS_API_KEY" group:"Octopus" help:"API key of an account with the role System Administrator. This or OCTOPUS_ACCESS_TOKEN is required."`
-	Token  secret.Secret `env:"OCTOPUS_ACCESS_TOKEN" group:"Octopus" help:"Access token instead of a key. It must outlive the window."`
-	CAFile string        `env:"OCTOPATCH_OCTOPUS_CA_FILE" group:"Octopus" help:"PEM file with the authority that signed the certificate of OCTOPUS_URL."`
+	URL     string        `env:"OCTOPUS_URL" group:"Octopus" help:"Address of the Octopus Server as its users know it, such as https://octopus.example.com, without /api. Required."`
+	Key     secret.Secret `env:"OCTOPUS_API_KEY" group:"Octopus" help:"API key of an account with the role System Administrator. This or OCTOPUS_ACCESS_TOKEN is required."`
+	Token   secret.Secret `env:"OCTOPUS_ACCESS_TOKEN" group:"Octopus" help:"Access token instead of a key. It must outlive the window."`
+	Account string        `env:"OCTOPATCH_SERVICE_ACCOUNT_ID" group:"Octopus" help:"On GitHub, instead of a key: id of the Octopus service account that the job's ID token is exchanged for access tokens of, and they are renewed. The job needs the permission id-token: write."`
+	CAFile  string        `env:"OCTOPATCH_OCTOPUS_CA_FILE" group:"Octopus" help:"PEM file with the authority that signed the certificate of OCTOPUS_URL."`
 
 	Phase    string            `env:"OCTOPATCH_PHASE" group:"Topology" help:"The command, when no argument is given."`
 	Topology string            `env:"OCTOPATCH_TOPOLOGY" envDefault:"auto" oneof:"auto single ha" group:"Topology" help:"Which of the two documented procedures applies. auto: ha with two or more online nodes, single with exactly one record, anything else refuses."`
@@ -79,24 +80,29 @@ type Settings struct {
 	HookAfter   map[string]string `env:"OCTOPATCH_HOOK_AFTER_" family:"phases" group:"Hooks" help:"The same, after that phase, also when it failed. Its exit code changes nothing."`
 	HookTimeout time.Duration     `env:"OCTOPATCH_HOOK_TIMEOUT" envDefault:"5m" min:"1s" max:"24h" group:"Hooks" help:"How long a hook may take before it is ended and counts as failed."`
 
-	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced: 4h, or 2026-12-13T02:00+10:00/4h. Unset: 4h from now."`
+	OnFailure      string        `env:"OCTOPATCH_ON_FAILURE" envDefault:"hold" oneof:"hold recover" group:"Limits" help:"What becomes of a node whose health is not proved after patching: hold leaves it out of service, recover reverts it to the precaution and opens it again."`
+	Recover        string        `env:"OCTOPATCH_RECOVER" oneof:"force lose-data" group:"Limits" help:"For octopatch recover. force: although the node is healthy. lose-data: although the revert takes back what Octopus wrote to the machine's own disks since it was started again; and although the node is healthy."`
+	Window         Window        `env:"OCTOPATCH_WINDOW" group:"Limits" help:"The window that is announced and kept: 4h, or 2026-12-13T02:00+10:00/4h. A node that cannot finish in it is not begun (exit code 5). Unset: 4h from now are announced, and nothing is enforced."`
 	Deadman        time.Duration `env:"OCTOPATCH_DEADMAN" envDefault:"45m" min:"0s" max:"24h" group:"Limits" help:"After that long without a sign of the run a host starts its own Octopus service again, through a scheduled task that is there from stop to start. 0: never. At least 15m, which a run may be silent."`
 	MaxFailedNodes int           `env:"OCTOPATCH_MAX_FAILED_NODES" envDefault:"0" min:"0" max:"100" group:"Limits" help:"How many nodes may fail before no further one is begun."`
 	Soak           time.Duration `env:"OCTOPATCH_SOAK" envDefault:"2m" min:"0s" max:"24h" group:"Limits" help:"How long a node must stay healthy after it is opened again."`
 
-	Log           string `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
-	ReportDir     string `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json and summary.md. Unset: none are written."`
-	StateDir      string `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
-	RunID         string `env:"OCTOPATCH_RUN_ID" group:"Output" help:"Go on with this unfinished run and no other. Unset: with whichever is open."`
-	Takeover      string `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run of somebody else to go on with, as octopatch status shows it: for when it is sure that its owner is dead."`
-	StepServerURL string `env:"OCTOPATCH_STEP_SERVER_URL" group:"Output" help:"Inside a step: address of the Octopus Server that runs the step, to prove that it is another one."`
+	Log           string        `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
+	ReportDir     string        `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json and summary.md. Unset: none are written."`
+	Notify        secret.Secret `env:"OCTOPATCH_NOTIFY" group:"Output" help:"Addresses of services that get what must not be missed, separated by blanks, as shoutrrr writes them: slack://..., teams://..., smtp://..., generic+https://.... A message that is not sent is a warning."`
+	StateDir      string        `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
+	RunID         string        `env:"OCTOPATCH_RUN_ID" group:"Output" help:"Go on with this unfinished run and no other. Unset: with whichever is open."`
+	Takeover      string        `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run of somebody else to go on with, as octopatch status shows it: for when it is sure that its owner is dead."`
+	StepServerURL string        `env:"OCTOPATCH_STEP_SERVER_URL" group:"Output" help:"Inside a step: address of the Octopus Server that runs the step, to prove that it is another one."`
 
 	RehearsalNodes      int         `env:"OCTOPATCH_REHEARSAL_NODES" envDefault:"3" min:"1" max:"16" group:"Rehearsal" help:"Nodes of the simulated cluster; 1 is a single server."`
 	RehearsalSpeed      float64     `env:"OCTOPATCH_REHEARSAL_SPEED" envDefault:"0" min:"0" max:"10000" group:"Rehearsal" help:"Simulated seconds in a second; 0 chooses."`
 	RehearsalSeed       int         `env:"OCTOPATCH_REHEARSAL_SEED" envDefault:"1" min:"0" max:"2147483647" group:"Rehearsal" help:"The same seed makes the same world."`
 	RehearsalFaults     string      `env:"OCTOPATCH_REHEARSAL_FAULTS" group:"Rehearsal" help:"Faults to inject: name[@node],...; octopatch rehearse --faults lists them."`
+	RehearsalKeyless    bool        `env:"OCTOPATCH_REHEARSAL_KEYLESS" envDefault:"false" group:"Rehearsal" help:"Log on with ID tokens, as a GitHub job without a key does."`
 	RehearsalPowerShell bool        `env:"OCTOPATCH_REHEARSAL_POWERSHELL" envDefault:"false" group:"Rehearsal" help:"Let the PowerShell on PATH execute the scripts."`
 	RehearsalWinRM      string      `env:"OCTOPATCH_REHEARSAL_WINRM" envDefault:"ntlm-https" oneof:"ntlm-https ntlm-http kerberos-https kerberos-http basic-https" group:"Rehearsal" help:"How the simulated hosts are reached; over http every message is sealed. Kerberos comes with a ready ticket, for there is no KDC."`
+	RehearsalSnapshots  string      `env:"OCTOPATCH_REHEARSAL_SNAPSHOTS" group:"Rehearsal" help:"Address of the snapshots of a rehearsal served by another process, for OCTOPATCH_PRECAUTION=command there."`
 	RehearsalClock      clock.Clock `env:"OCTOPATCH_REHEARSAL_CLOCK" group:"Rehearsal" help:"epoch,speed of a rehearsal served by another process; refused unless every target is loopback."`
 
 	// Credentials is the content of CredentialsFile, by node name.

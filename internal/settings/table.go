@@ -29,8 +29,8 @@ type Row struct {
 // anyPhase stands for a phase's name in the variable of a family's row.
 const anyPhase = "PHASE"
 
-// names lists the variables of a row.
-func (r Row) names() []string {
+// Variables lists the variables of a row.
+func (r Row) Variables() []string {
 	if len(r.Names) > 0 {
 		return r.Names
 	}
@@ -51,7 +51,7 @@ func Table() []Row {
 		name := field.Tag.Get("env")
 		var names []string
 		if field.Tag.Get("family") != "" {
-			for _, p := range procedure.Phases() {
+			for _, p := range append(procedure.Phases(), procedure.Recovery()) {
 				names = append(names, name+strings.ToUpper(p.Name))
 			}
 			name += anyPhase
@@ -208,7 +208,7 @@ func (w Window) String() string {
 
 // Secrets lists every secret value in force, for the writer that keeps them out of all output.
 func (s Settings) Secrets() []string {
-	list := []string{s.Key.Reveal(), s.Token.Reveal(), s.Password.Reveal(), s.VSpherePassword.Reveal()}
+	list := []string{s.Key.Reveal(), s.Token.Reveal(), s.Password.Reveal(), s.VSpherePassword.Reveal(), s.Notify.Reveal()}
 	for _, c := range s.Credentials {
 		list = append(list, c.Password.Reveal())
 	}

@@ -54,6 +54,7 @@ type probed struct {
 		Prefixes  []string          `json:"prefixes"`
 		Version   string            `json:"version"`
 		LocalData bool              `json:"localData"`
+		OnDisks   []string          `json:"onDisks"`
 	} `json:"instances"`
 	Watchdogs []procedure.Watchdog `json:"watchdogs"`
 	Folder    string               `json:"folder"`
@@ -78,6 +79,9 @@ func (p *probed) check() error {
 	for _, i := range p.Instances {
 		if i.Service.Name == "" || i.Service.State == "" || i.Service.Start == "" {
 			return fmt.Errorf("half a service: %q", i.Service.Name)
+		}
+		if i.OnDisks == nil {
+			return errors.New("it does not say what lies on the disks")
 		}
 	}
 	if p.Journal != nil {

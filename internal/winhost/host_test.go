@@ -181,7 +181,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 		a.say("answer", `{"computer":"OCTO-01","fqdn":"octo-01.corp","machineId":"ab","powershell":"5.1.20348.1","time":1790000100,"windows":`+windowsText+`,
 			"freeBytes":123,"pending":["component servicing: RebootPending"],"soft":["computer rename"],"busy":"Windows Installer",
 			"policy":{"noAutoUpdate":0,"auOptions":4,"day":1,"hour":3,"alwaysReboot":1,"deadline":1,"noInternet":1,"server":"http://wsus:8530","serverError":"no route"},"agents":["ccmexec","Other"],
-			"instances":[{"service":{"name":"OctopusDeploy: A b","state":"Running","start":"Auto","delayed":false,"dependents":["x"]},"name":"A b","node":"octo-01","prefixes":["http://localhost:80/"],"version":"2026.3.4711","localData":true}],
+			"instances":[{"service":{"name":"OctopusDeploy: A b","state":"Running","start":"Auto","delayed":false,"dependents":["x"]},"name":"A b","node":"octo-01","prefixes":["http://localhost:80/"],"version":"2026.3.4711","localData":true,"onDisks":["Octopus.Home"]}],
 			"watchdogs":[{"name":"Octopus Watchdog OctopusServer","enabled":true}],"folder":"ours","journal":`+journalText+`}`)
 		return nil
 	})
@@ -203,7 +203,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 		},
 		Agents: []string{"Microsoft Configuration Manager (service ccmexec)", "service Other"},
 		Instances: []procedure.Instance{{Service: procedure.Service{Name: "OctopusDeploy: A b", State: "Running", Start: "Auto", Dependents: []string{"x"}}, Name: "A b", Node: "octo-01",
-			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true}},
+			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true, OnDisks: []string{"Octopus.Home"}}},
 		Watchdogs: []procedure.Watchdog{{Name: "Octopus Watchdog OctopusServer", Enabled: true}}, Folder: "ours",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -49,6 +49,19 @@ func (l *held) begin(clk clock.Clock, request *[]byte, script string) (end func(
 	}
 }
 
+// busy keeps everybody else from renewing the lease meanwhile: a host that is not quite back must not be sent more
+// logins than Ready counts.
+func (l *held) busy() (end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.calls--
+	}
+}
+
 func (l *held) took(nonce string, every time.Duration, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -85,3 +85,32 @@ func TestLeaseOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyRenewsWhileAHostComesBack: each attempt is a login, and three refused ones are all that a host is sent.
+func TestNobodyRenewsWhileAHostComesBack(t *testing.T) {
+	t.Parallel()
+	var h *Host
+	h, _ = newFake(t, func(_ int, a asked) error {
+		switch {
+		case a.script == "lease":
+			a.say("answer", `{"held":true,"lease":`+leaseText+`,"live":true,"journal":null}`)
+			return nil
+		case h.clock.Since(h.Renewed()) > time.Minute:
+			t.Error("the lease looks as if it had to be renewed")
+		}
+		return denied()
+	})
+	if _, err := h.Take(context.Background(), procedure.Claim{Run: "r1", Nonce: "mine", Every: 5 * time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Ready(context.Background(), procedure.Readiness{BootBefore: "1", Limit: time.Hour}, func(string) {
+		if h.clock.Since(h.Renewed()) > time.Minute {
+			t.Error("the lease looks as if it had to be renewed")
+		}
+	}); !errors.Is(err, procedure.ErrDenied) {
+		t.Error(err)
+	}
+	if h.clock.Since(h.Renewed()) < time.Minute {
+		t.Error("what was not renewed counts as renewed")
+	}
+}

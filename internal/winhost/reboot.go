@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	shutdownDelay = 10 * time.Second  // shutdown.exe waits five seconds, and Windows takes some to go down
+	shutdownDelay = 20 * time.Second  // shutdown.exe waits five seconds, and Windows takes more to go down: a command meanwhile is only cut off
 	readyTime     = 10 * time.Minute  // one command waits on the host for that long
 	firstSign     = 150 * time.Second // a PowerShell starts slowly just after boot
 	nextSign      = 75 * time.Second  // the script speaks every 15 s
@@ -64,6 +64,7 @@ var errSilent = errors.New("no sign of life")
 // Ready returns once the host runs since another boot and has been quiet. While it is down every attempt
 // fails, which is what is awaited; each is given up as soon as the host goes silent.
 func (h *Host) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
+	defer h.held.busy()()
 	began, denied := h.clock.Now(), 0
 	awaited := "the host to answer"
 	if want.BootBefore != "" {

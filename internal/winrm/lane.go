@@ -34,7 +34,13 @@ func newLane(d *dialer, url string, t *tickets) *lane {
 
 func (l *lane) close() { l.http.CloseIdleConnections() }
 
-func (l *lane) forget() { l.proved, l.keys = nil, nil }
+// forget ends the connection that was proved: a host that knows us there would ask for no new login.
+func (l *lane) forget() {
+	if l.proved != nil {
+		l.proved.Close()
+	}
+	l.proved, l.keys = nil, nil
+}
 
 // post sends one message and returns the body of a good answer; a SOAP fault is a *Fault.
 func (l *lane) post(ctx context.Context, message string) ([]byte, error) {

@@ -86,11 +86,15 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 	result := make(chan error, 1)
 	go func() {
-		_, err := c.Run(context.Background(), Command{Line: "hang", Limit: time.Hour})
+		_, err := c.Run(context.Background(), Command{Line: "hang", Limit: 15 * time.Minute})
 		result <- err
 	}()
 	<-begun
+	start := time.Now()
 	c.Close()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Close took %s", took)
+	}
 	select {
 	case err := <-result:
 		if !errors.Is(err, procedure.ErrNoReply) {
@@ -109,6 +113,7 @@ func TestCloseEndsEverything(t *testing.T) {
 // whole process's, so it is not parallel.
 func TestNothingOutlivesTheCalls(t *testing.T) {
 	before := runtime.NumGoroutine()
+	w := &wire{}
 	func() {
 		s, c := hostAt(t, clock.New(time.Now(), 20), func(ctx context.Context, cmd wsman.Command) (int, error) {
 			if cmd.Line == "talk" { // first, so that a second connection is opened
@@ -117,7 +122,7 @@ func TestNothingOutlivesTheCalls(t *testing.T) {
 				}
 			}
 			return hang(ctx, cmd)
-		})
+		}, func(o *Options) { o.Dial = w.dial })
 		for _, cmd := range []Command{
 			{Line: "talk", Stdin: make([]byte, 1<<20), Limit: time.Hour},
 			{Line: "hang", Limit: 30 * time.Second},
@@ -138,6 +143,7 @@ func TestNothingOutlivesTheCalls(t *testing.T) {
 			t.Errorf("a cancelled call took %s", took)
 		}
 		c.Close()
+		w.closed(t)
 		s.Close()
 	}()
 	for range 100 {

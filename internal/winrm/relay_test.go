@@ -4,11 +4,19 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/jcmturner/gokrb5/v8/config"
 )
+
+// elsewhere is a server with a certificate of its own.
+func elsewhere(t *testing.T) *httptest.Server {
+	s := httptest.NewTLSServer(http.HandlerFunc(nil))
+	t.Cleanup(s.Close)
+	return s
+}
 
 // relayTLS terminates TLS with the certificate of another server and passes everything on to the target.
 func relayTLS(t *testing.T, with *httptest.Server, target string) string {

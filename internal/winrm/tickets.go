@@ -216,7 +216,7 @@ func (t *tickets) granting(ctx context.Context) (found ticket, ready bool, err e
 	case !found.ends.IsZero():
 		return found, false, nil
 	case !expired.IsZero():
-		return ticket{}, false, &procedure.Fault{Kind: procedure.ErrDenied, Subject: "OCTOPATCH_WINRM_KRB5_CCACHE", Problem: fmt.Sprintf("the ticket in %s ended at %s", t.o.CCache, expired.UTC().Format("2006-01-02 15:04:05 MST")), Remedy: "renew it (kinit -c), or use OCTOPATCH_WINRM_KRB5_KEYTAB, which gets new ones by itself"}
+		return ticket{}, false, &procedure.Fault{Kind: procedure.ErrDenied, Subject: "OCTOPATCH_WINRM_KRB5_CCACHE", Problem: fmt.Sprintf("the ticket in %s ends at %s", t.o.CCache, expired.UTC().Format("2006-01-02 15:04:05 MST")), Remedy: "renew it (kinit -c), or use OCTOPATCH_WINRM_KRB5_KEYTAB, which gets new ones by itself"}
 	}
 	return ticket{}, false, procedure.Refuse("OCTOPATCH_WINRM_KRB5_CCACHE", fmt.Sprintf("%s holds no ticket of realm %s", t.o.CCache, realm), "write it anew with kinit -c")
 }

@@ -16,17 +16,38 @@ type Write struct {
 	Fate   string    `json:"fate"` // "applied", "refused", "lost reply" (applied, not answered), "unapplied" (answered with an error or a reset, world unchanged)
 }
 
-// Log collects writes; its methods may be called from any goroutine.
+// Span is time that the world itself took for something: a service that starts, an installation, a reboot.
+type Span struct {
+	Node string
+	What string
+	From time.Time // simulated
+	To   time.Time
+}
+
+// Log collects writes and what the world took its time for; its methods may be called from any goroutine.
 type Log struct {
 	mu     sync.Mutex
 	writes []Write
+	spans  []Span
+	notice func(n int)
+}
+
+// Notice has f called with the number of writes so far at each further write, before its answer leaves the world.
+func (l *Log) Notice(f func(n int)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notice = f
 }
 
 // Add appends one write.
 func (l *Log) Add(w Write) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.writes = append(l.writes, w)
+	n, notice := len(l.writes), l.notice
+	l.mu.Unlock()
+	if notice != nil {
+		notice(n)
+	}
 }
 
 // Writes returns a copy of what has been logged so far, oldest first.
@@ -34,4 +55,18 @@ func (l *Log) Writes() []Write {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Write(nil), l.writes...)
+}
+
+// Took appends one span.
+func (l *Log) Took(s Span) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spans = append(l.spans, s)
+}
+
+// Spans returns a copy of the spans, in the order in which they ended.
+func (l *Log) Spans() []Span {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]Span(nil), l.spans...)
 }

@@ -30,6 +30,7 @@ func Faults() []fault.Fault {
 		{Name: "key-sees-little", Help: "The key sees the tasks of one space only, and a deployment of another space executes on the node for ever."},
 		{Name: "key-not-admin", Help: "The key lacks AdministerSystem, and every change answers 403."},
 		{Name: "key-refused", Help: "The key is not accepted: 401."},
+		{Name: "token-refused", Help: "The client logs on without a key; its access token ends after 20 min, and no other one is given."},
 		{Name: "node-offline", Help: "The node (the last one if none is named) has been offline for 10 min."},
 		{Name: "node-gone", Help: "The cluster has the record of one more node, OLD-NODE, unseen for 30 days."},
 		{Name: "octopus-2019", Help: "An Octopus of 2019: no Version in the summary, and tasks name their node by its bare name."},

@@ -30,6 +30,7 @@ func faultTests() map[string]func(*testing.T) {
 		"key-sees-little":             seesLittle,
 		"key-not-admin":               notAdmin,
 		"key-refused":                 keyRefused,
+		"token-refused":               tokenRefused,
 		"node-offline":                nodeOffline,
 		"node-gone":                   nodeGone,
 		"octopus-2019":                of2019,

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,7 +33,22 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request, n *node) {
 		http.Error(w, "the body was not received", http.StatusBadRequest)
 		return
 	}
+	if c.wire != nil {
+		c.wire(r.Method+" "+r.URL.String(), true, r.Header, body)
+		w = overheard{w, func(body []byte) { c.wire(r.Method+" "+r.URL.String(), false, w.Header(), body) }}
+	}
 	c.answer(&request{Request: r, body: body, node: n}).send(w)
+}
+
+// overheard tells what is written.
+type overheard struct {
+	http.ResponseWriter
+	tell func([]byte)
+}
+
+func (o overheard) Write(body []byte) (int, error) {
+	o.tell(body)
+	return o.ResponseWriter.Write(body)
 }
 
 // answer decides under the lock.
@@ -42,6 +58,9 @@ func (c *Cluster) answer(r *request) reply {
 	way, id := find(r.URL.Path)
 	r.id = id
 	c.count(way.class, r.Method)
+	if way.class == "token" && !slices.ContainsFunc(c.nodes, func(n *node) bool { return n.service != stopped }) {
+		c.requests.ByClass["token while stopped"]++
+	}
 	if r.node == nil {
 		r.node = c.balance()
 		if r.node == nil {
@@ -108,7 +127,11 @@ func (c *Cluster) authorized(r *request, way route) reply {
 
 // knows reports whether the request shows the key, as an API key or as an access token.
 func (c *Cluster) knows(r *http.Request) bool {
-	return r.Header.Get("X-Octopus-ApiKey") == c.key || r.Header.Get("Authorization") == "Bearer "+c.key
+	if r.Header.Get("X-Octopus-ApiKey") == c.key || r.Header.Get("Authorization") == "Bearer "+c.key {
+		return true
+	}
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return c.now.Before(c.tokens[token])
 }
 
 func (c *Cluster) count(class, method string) {

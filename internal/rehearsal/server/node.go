@@ -114,6 +114,9 @@ func (c *Cluster) ServiceStarted(name string) {
 // serveAgain ends the start of a node: it cancels what the process before it left, and serves.
 func (c *Cluster) serveAgain(n *node) {
 	n.service = serving
+	if c.log != nil {
+		c.log.Took(record.Span{Node: n.name, What: "Octopus starts", From: n.processStart, To: c.now})
+	}
 	n.heartbeats = c.now
 	n.saidGoodbye = false
 	c.cancelLeftovers(n)

@@ -32,6 +32,8 @@ func routes() []route {
 	return []route{
 		{path: "/", class: "other", open: true, methods: get((*Cluster).portal)},
 		{path: "/app", class: "other", open: true, methods: get((*Cluster).portal)},
+		{path: "/.well-known/openid-configuration", class: "token", open: true, methods: get((*Cluster).wellKnown)},
+		{path: "/token/v1", class: "token", open: true, methods: map[string]handler{http.MethodPost: (*Cluster).exchangeToken}},
 		{path: "/api", class: "api", open: true, methods: get((*Cluster).root)},
 		{path: "/api/serverstatus", class: "status", methods: get((*Cluster).serverStatus)},
 		{path: "/api/serverstatus/health", class: "status", open: true, methods: get((*Cluster).health)},

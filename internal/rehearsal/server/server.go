@@ -28,21 +28,31 @@ type Options struct {
 	Seed    int64
 	Nodes   []string // node names; one is a single server
 	Version string   // empty: a version of 2026
+	Address string   // of the listeners, "127.0.0.1:0"; empty: that
 	Key     string   // the API key, or access token, of an administrator's service account
+	Keyless *Keyless // nil: keys only
 	Log     *record.Log
 	Faults  *fault.Set
+	Wire    Wire // nil: nobody looks
 }
 
 // defaultVersion is of the time that the API's documentation describes.
 const defaultVersion = "2026.3.4711"
 
+// Wire is told each message that comes or goes: method and path, whether the client sent it, its header and its
+// body.
+type Wire func(action string, sent bool, header http.Header, body []byte)
+
 // Cluster is a running simulation. Its methods may be called from any goroutine.
 type Cluster struct {
+	address      string // to listen on
 	clock        clock.Clock
 	seed         int64
 	key          string
+	keyless      *Keyless
 	log          *record.Log
 	faults       *fault.Set
+	wire         Wire
 	installation string
 
 	serving  sync.WaitGroup // the listeners' goroutines
@@ -60,9 +70,10 @@ type Cluster struct {
 	maintenance maintenance
 	turn        int // of the balancer's round robin
 	arrivals    arrivals
-	strikes     map[string]int // how often a counted fault was met
-	brokenUntil time.Time      // octopus-503
-	changed     bool           // a write was accepted
+	tokens      map[string]time.Time // access tokens, and when they end
+	strikes     map[string]int       // how often a counted fault was met
+	brokenUntil time.Time            // octopus-503
+	changed     bool                 // a write was accepted
 	injections  []*Injection
 	requests    Requests
 	outages     []Outage
@@ -88,8 +99,11 @@ func New(o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = &record.Log{}
 	}
+	if o.Address == "" {
+		o.Address = "127.0.0.1:0"
+	}
 	c := &Cluster{
-		clock: o.Clock, seed: o.Seed, key: o.Key, log: o.Log, faults: o.Faults,
+		address: o.Address, clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
 		strikes: map[string]int{}, requests: newRequests(),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())
@@ -111,14 +125,14 @@ func New(o Options) (*Cluster, error) {
 // listen opens every address; on failure none stays open.
 func (c *Cluster) listen() error {
 	var err error
-	if c.balancer, err = c.open("127.0.0.1:0", nil); err != nil {
+	if c.balancer, err = c.open(c.address, nil); err != nil {
 		return err
 	}
 	for _, n := range c.nodes {
 		if n.gone {
 			continue
 		}
-		l, err := c.open("127.0.0.1:0", n)
+		l, err := c.open(c.address, n)
 		if err != nil {
 			c.Close()
 			return err

@@ -21,6 +21,7 @@ type agent struct {
 	busyUntil  time.Time // somebody else installs
 	processor  float64   // seconds that TiWorker has used
 	blocked    bool      // a reboot is wanted before the next installation
+	broken     bool      // its COM classes are not registered
 }
 
 // outcome is what became of one update.
@@ -34,6 +35,16 @@ type outcome struct {
 func allow(system bool) error {
 	if !system {
 		return com(0x80070005)
+	}
+	return nil
+}
+
+// updateClass makes an object of the agent's session.
+func (m *Machine) updateClass() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.agent.broken {
+		return com(0x80040154)
 	}
 	return nil
 }
@@ -55,9 +66,11 @@ const selectManaged = 1
 
 // search waits as long as a search takes and lists what is offered.
 func (m *Machine) search(ctx context.Context, selection int) (found, error) {
+	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, m.draw.search); err != nil {
 		return found{}, err
 	}
+	m.took("search", began)
 	managed := selection <= selectManaged
 	switch {
 	case m.has("search-fails"):
@@ -114,9 +127,11 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 	if !eula {
 		return failed(0x80240023), nil // WU_E_EULAS_DECLINED
 	}
+	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, took); err != nil {
 		return outcome{}, err
 	}
+	m.took("download", began)
 	if m.has("disk-full") || m.has("disk-fills") {
 		return failed(0x80070070), nil
 	}
@@ -238,6 +253,8 @@ func (m *Machine) work(ctx context.Context, u *update, took time.Duration) error
 		stuck = true // until it goes down
 	}
 	const step = 10 * time.Second
+	began := m.clock.Now()
+	defer func() { m.took("install", began) }()
 	for spent := time.Duration(0); stuck || spent < took; spent += step {
 		if err := m.clock.Sleep(ctx, min(step, max(took-spent, time.Second))); err != nil {
 			return err

@@ -89,6 +89,7 @@ var calls = map[string]handler{
 	}),
 	"folder delete": on(func(m *Machine, _ process, with named) (any, error) { return nil, m.deleteFolder(with.Folder) }),
 
+	"update class":   on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
 	"update allowed": on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
 	"update search":  on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection) }),
 	"update eula": on(func(m *Machine, _ process, with named) (any, error) {

@@ -11,7 +11,7 @@ import (
 func Faults() []fault.Fault {
 	list := []fault.Fault{
 		{Name: "host-unreachable", Help: "The host never answers a command."},
-		{Name: "black-hole", Help: "The host accepts commands and never answers, from the second one on."},
+		{Name: "black-hole", Help: "The host accepts commands and never answers, from the third one on."},
 		{Name: "connection-reset", Help: "The first three commands are cut off before anything is done."},
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},

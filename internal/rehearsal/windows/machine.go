@@ -52,6 +52,7 @@ type Machine struct {
 	folder    string // ProgramData
 	program   string // full path of Octopus.Server.exe
 	draw      durations
+	shell     shell
 	listener  net.Listener // of the bridge
 	deadEnd   net.Listener // a listen prefix that never answers
 	life      context.Context
@@ -64,25 +65,28 @@ type Machine struct {
 
 	leases sync.Mutex // between processes of this machine, as the lock file is
 
-	mu        sync.Mutex
-	session   context.Context // from boot to shutdown
-	shutdown  context.CancelFunc
-	up        bool
-	boots     int
-	bootTime  time.Time
-	services  []*service
-	tasks     []*task
-	folders   map[string]string // task folders and their access lists
-	registry  map[string]*key
-	security  map[string]guarded // access lists of directories, by path
-	updates   []*update
-	agent     agent
-	pending   context.CancelFunc // takes back a shutdown that is scheduled
-	leaving   bool               // the shutdown is in progress
-	processes map[string]process // PowerShell that may talk to the machine, by its token
-	started   map[string]int     // scripts that were started, by name
-	injected  []injection
-	commands  int
+	mu         sync.Mutex
+	session    context.Context // from boot to shutdown
+	shutdown   context.CancelFunc
+	up         bool
+	boots      int
+	bootTime   time.Time
+	services   []*service
+	tasks      []*task
+	folders    map[string]string // task folders and their access lists
+	registry   map[string]*key
+	security   map[string]guarded // access lists of directories, by path
+	updates    []*update
+	agent      agent
+	pending    context.CancelFunc // takes back a shutdown that is scheduled
+	leaving    bool               // the shutdown is in progress
+	processes  map[string]process // PowerShell that may talk to the machine, by its token
+	started    map[string]int     // scripts that were started, by name
+	injected   []injection
+	commands   int
+	shutdownAt time.Time // when the last shutdown was asked for
+	points     []*point  // snapshots, oldest first
+	power      int       // how often the power was cut
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.
@@ -105,7 +109,7 @@ func New(o Options) (*Machine, error) {
 	sum.Write([]byte(o.Name)) //nolint:errcheck // a hash never fails
 	rng := rand.New(rand.NewPCG(uint64(o.Seed), sum.Sum64()))
 	m := &Machine{
-		o: o, clock: o.Clock, computer: strings.ToUpper(o.Name),
+		o: o, clock: o.Clock, shell: startShell, computer: strings.ToUpper(o.Name),
 		folder:    filepath.Join(o.Dir, "ProgramData"),
 		program:   filepath.Join(o.Dir, "Program Files", "Octopus Deploy", "Octopus", "Octopus.Server.exe"),
 		events:    make(chan func(), 1024),
@@ -242,6 +246,13 @@ func (m *Machine) log(what, detail, fate string) {
 		return
 	}
 	m.o.Log.Add(record.Write{Time: m.clock.Now(), Node: m.o.Name, What: what, Detail: detail, Fate: fate})
+}
+
+// took notes what the machine has spent its time on since then.
+func (m *Machine) took(what string, since time.Time) {
+	if m.o.Log != nil {
+		m.o.Log.Took(record.Span{Node: m.o.Name, What: what, From: since, To: m.clock.Now()})
+	}
 }
 
 // makeFiles creates the directories that Windows has.

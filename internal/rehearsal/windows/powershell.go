@@ -59,24 +59,17 @@ func (m *Machine) writeShim() error {
 
 func (m *Machine) shimPath() string { return filepath.Join(m.o.Dir, "shim.ps1") }
 
-// powershell executes a command text in a real PowerShell that finds this machine's Windows. The shim is
-// brought in by a prefix; read as text, because a policy may forbid script files.
-func (m *Machine) powershell(ctx context.Context, text string, stdin []byte, stdout, stderr io.Writer, system bool) (int, error) {
+// shell executes a command text in PowerShell, with these variables in its environment.
+type shell func(ctx context.Context, command string, variables []string, stdin []byte, stdout, stderr io.Writer) (int, error)
+
+// startShell starts a process for the command.
+func startShell(ctx context.Context, command string, variables []string, stdin []byte, stdout, stderr io.Writer) (int, error) {
 	program, err := FindPowerShell()
 	if err != nil {
 		return 1, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	token, leave := m.admit(ctx, system)
-	defer leave()
-	prefix := "New-Module -Name Windows -ScriptBlock ([ScriptBlock]::Create([IO.File]::ReadAllText('" + strings.ReplaceAll(m.shimPath(), "'", "''") + "'))) | Import-Module -DisableNameChecking -Force; "
-	if !system && m.has("constrained-language") {
-		prefix += "$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; "
-	}
-	args := []string{"-NoProfile", "-NonInteractive", "-Command", prefix + text}
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "MACHINE_ADDRESS="+m.listener.Addr().String(), "MACHINE_TOKEN="+token, "POWERSHELL_TELEMETRY_OPTOUT=1")
+	cmd := exec.CommandContext(ctx, program, "-NoProfile", "-NonInteractive", "-Command", command)
+	cmd.Env = append(os.Environ(), append(variables, "POWERSHELL_TELEMETRY_OPTOUT=1")...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), stdout, stderr
 	cmd.WaitDelay = 2 * time.Second
 	err = cmd.Run()
@@ -88,6 +81,20 @@ func (m *Machine) powershell(ctx context.Context, text string, stdin []byte, std
 		return exit.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// powershell executes a command text in a real PowerShell that finds this machine's Windows. The shim is
+// brought in by a prefix; read as text, because a policy may forbid script files.
+func (m *Machine) powershell(ctx context.Context, text string, stdin []byte, stdout, stderr io.Writer, system bool) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	token, leave := m.admit(ctx, system)
+	defer leave()
+	prefix := "New-Module -Name Windows -ScriptBlock ([ScriptBlock]::Create([IO.File]::ReadAllText('" + strings.ReplaceAll(m.shimPath(), "'", "''") + "'))) | Import-Module -DisableNameChecking -Force; "
+	if !system && m.has("constrained-language") {
+		prefix += "$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; "
+	}
+	return m.shell(ctx, prefix+text, []string{"MACHINE_ADDRESS=" + m.listener.Addr().String(), "MACHINE_TOKEN=" + token}, stdin, stdout, stderr)
 }
 
 // execute runs what a scheduled task was registered to run.

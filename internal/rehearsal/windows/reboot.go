@@ -68,7 +68,7 @@ func argument(args []string, i int) string {
 // schedule restarts the machine after a while. The caller holds the lock.
 func (m *Machine) schedule(after time.Duration) {
 	ctx, cancel := context.WithCancel(m.life)
-	m.pending = cancel
+	m.pending, m.shutdownAt = cancel, m.clock.Now()
 	m.spawn(func() {
 		defer cancel()
 		if m.clock.Sleep(ctx, after) != nil {
@@ -88,6 +88,7 @@ func (m *Machine) schedule(after time.Duration) {
 // restart takes the machine down and brings it back. Windows stops the services while the network still answers.
 func (m *Machine) restart() {
 	m.mu.Lock()
+	power := m.power
 	for _, s := range m.services {
 		if s.state != stateStopped {
 			m.set(s, stateStopped)
@@ -98,6 +99,10 @@ func (m *Machine) restart() {
 		return
 	}
 	m.mu.Lock()
+	if m.power != power {
+		m.mu.Unlock()
+		return
+	}
 	m.up = false
 	m.shutdown() // ends every process
 	m.mu.Unlock()
@@ -117,7 +122,12 @@ func (m *Machine) restart() {
 	if m.clock.Sleep(m.life, took-networkDelay-closing) != nil {
 		return
 	}
-	m.boot()
+	m.mu.Lock()
+	cut := m.power != power
+	m.mu.Unlock()
+	if !cut {
+		m.boot()
+	}
 }
 
 // What goes before the machine is down and what follows the kernel's start: the network answers before
@@ -149,6 +159,7 @@ func (m *Machine) boot() {
 
 	m.after(session, logonDelay, func() { m.makeKey(keyLogon, true) })
 	m.after(session, commitDelay, func() {
+		m.took("reboot", m.shutdownAt)
 		if !m.agent.installing && !m.has("servicing-hangs") {
 			m.setValue(keyCBS+`\Interface`, "ServicingInProgress", 0)
 		}

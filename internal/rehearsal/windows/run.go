@@ -26,7 +26,7 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 	m.mu.Unlock()
 	defer context.AfterFunc(session, cancel)()
 
-	if m.has("host-unreachable") || m.has("black-hole") && count > 1 {
+	if m.has("host-unreachable") || m.has("black-hole") && count > 2 {
 		<-ctx.Done()
 		return 0, wsman.ErrReset
 	}
@@ -34,6 +34,10 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 		return 0, wsman.ErrReset
 	}
 	program, rest := splitCommand(c.Line)
+	encoded, isEncoded := encodedText(rest)
+	if isEncoded = isEncoded && strings.HasPrefix(program, "powershell"); isEncoded && isProgram(encoded) {
+		program = strings.ToLower(encoded)
+	}
 	switch program {
 	case "hostname", "hostname.exe":
 		fmt.Fprintf(c.Stdout, "%s\r\n", m.computer)
@@ -45,6 +49,9 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 		fmt.Fprintf(c.Stdout, "%s\r\n", rest)
 		return 0, nil
 	case "powershell.exe", "powershell":
+		if isEncoded {
+			return m.runCommand(ctx, c, encoded)
+		}
 		if text, ok := commandText(rest); ok {
 			return m.runCommand(ctx, c, text)
 		}

@@ -107,7 +107,7 @@ func (m *Machine) set(s *service, state string) {
 
 // later changes the state after a while, unless something else changed it before. The caller holds the lock.
 func (m *Machine) later(s *service, after time.Duration, state string) {
-	mark, session := s.change, m.session
+	mark, session, began := s.change, m.session, m.clock.Now()
 	m.spawn(func() {
 		if m.clock.Sleep(session, after) != nil {
 			return
@@ -115,6 +115,7 @@ func (m *Machine) later(s *service, after time.Duration, state string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if s.change == mark && session.Err() == nil {
+			m.took(s.name+" to "+state, began)
 			m.set(s, state)
 		}
 	})

@@ -46,7 +46,7 @@ var builtInFolders = []string{`\`, `\Contoso`, `\Microsoft`, `\Microsoft\Windows
 
 func (m *Machine) makeTasks() {
 	m.tasks = []*task{
-		{folder: `\`, name: "Octopus Watchdog OctopusServer", enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
+		{folder: `\`, name: "Octopus Watchdog " + m.o.Instance, enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
 		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, builtIn: true, state: taskReady},
 	}
 	for _, folder := range builtInFolders {
@@ -76,7 +76,7 @@ func (m *Machine) watch() {
 
 func (m *Machine) runByItself(session context.Context, t *task) {
 	m.mu.Lock()
-	enabled := t.enabled
+	enabled, action := t.enabled, t.action
 	if enabled {
 		t.state, t.result = taskRunning, taskStillRuns
 	}
@@ -84,7 +84,7 @@ func (m *Machine) runByItself(session context.Context, t *task) {
 	if !enabled {
 		return
 	}
-	t.action(session)
+	action(session)
 	_ = m.clock.Sleep(session, 3*time.Second)
 	m.mu.Lock()
 	defer m.mu.Unlock()

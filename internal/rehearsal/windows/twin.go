@@ -104,7 +104,7 @@ func (m *Machine) runTwin(t *twin, one call, stderr io.Writer) int {
 	}
 	run, ok := twins()[one.script]
 	if !ok || Recorded()[one.script] != scripts.SHA256(one.script) {
-		fmt.Fprintf(stderr, "%s.ps1: the rehearsal's twin does not stand for this text; run the conformance suite with PowerShell on PATH (go test ./internal/rehearsal -run Conformance -update)\n", one.script)
+		fmt.Fprintf(stderr, "%s.ps1: the rehearsal's twin does not stand for this text; run the conformance suite with PowerShell on PATH (go test ./internal/rehearsal/windows -run Conformance -update)\n", one.script)
 		return 1
 	}
 	if len(one.json) > 0 {
@@ -115,10 +115,14 @@ func (m *Machine) runTwin(t *twin, one call, stderr io.Writer) int {
 	if err := t.updateLease(); err != nil {
 		return t.fail(err)
 	}
-	if err := run(t); err != nil {
-		return t.fail(err)
+	err := run(t)
+	switch {
+	case err == nil:
+		return 0
+	case t.ctx.Err() != nil: // a process that was ended says nothing any more
+		return 1
 	}
-	return 0
+	return t.fail(err)
 }
 
 // stop is what a script says before it gives up by itself.

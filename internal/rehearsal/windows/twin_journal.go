@@ -89,7 +89,7 @@ func (t *twin) updateJournal(host object) (object, error) {
 	if intent := change["intent"]; intent != nil {
 		j["intent"] = intent
 	}
-	for _, part := range []string{"phases", "octopus"} {
+	for _, part := range []string{"phases", "octopus", "precaution"} {
 		merge(j, part, objectOf(change, part))
 	}
 	if host != nil {

@@ -76,7 +76,7 @@ func (s *service) instanceName() string {
 // instance is what probe says of one Octopus Server service.
 func (m *Machine) instance(s service, own []string) object {
 	name := s.instanceName()
-	facts := object{"service": s.facts(m.runningDependents(s.name)), "name": name, "node": "", "prefixes": []string{}, "version": m.o.Version, "localData": false}
+	facts := object{"service": s.facts(m.runningDependents(s.name)), "name": name, "node": "", "prefixes": []string{}, "version": m.o.Version, "localData": false, "onDisks": []string{"unknown source", "unknown path"}}
 	text, _ := m.octopusCommand([]string{"show-configuration", "--format=JSON", "--noconsolelogging", "--instance=" + name})
 	start, end := strings.Index(text, "{"), strings.LastIndex(text, "}")
 	var configuration object
@@ -94,7 +94,47 @@ func (m *Machine) instance(s service, own []string) object {
 		}
 	}
 	facts["node"], facts["prefixes"], facts["localData"] = node, prefixes, isLocal(configuration, own)
+	facts["onDisks"] = onDisks(configuration, own)
 	return facts
+}
+
+var drive = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+
+// onDisks names the settings whose data a revert of this computer's disks would rewind.
+func onDisks(configuration object, own []string) []string {
+	names, kinds := []string{}, map[string]bool{}
+	var look func(object, string)
+	look = func(at object, under string) {
+		for name, v := range at {
+			if nested, ok := v.(object); ok {
+				look(nested, under+name+".")
+				continue
+			}
+			text, _ := v.(string)
+			local := isLocal(object{"it": text}, own)
+			switch {
+			case dataSource.MatchString(text):
+				kinds["source"] = true
+			case strings.HasPrefix(text, `\\`):
+				kinds["path"] = true
+			case drive.MatchString(text):
+				kinds["path"], local = true, true
+			default:
+				continue
+			}
+			if local {
+				names = append(names, under+name)
+			}
+		}
+	}
+	look(configuration, "")
+	slices.Sort(names)
+	for _, kind := range []string{"source", "path"} {
+		if !kinds[kind] {
+			names = append(names, "unknown "+kind)
+		}
+	}
+	return names
 }
 
 // findSetting reads a setting from the flat form of show-configuration, or from the nested one.

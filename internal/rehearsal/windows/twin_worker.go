@@ -68,6 +68,9 @@ func (w *workRun) work() error {
 	if !slices.Contains([]string{"scan", "download", "install"}, w.mode) {
 		return &stop{"", "there is no mode " + w.mode, ""}
 	}
+	if err := w.m.updateClass(); err != nil {
+		return err
+	}
 	views, err := w.search()
 	if err != nil {
 		return err

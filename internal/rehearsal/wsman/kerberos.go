@@ -16,7 +16,6 @@ import (
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/messages"
-	"github.com/jcmturner/gokrb5/v8/service"
 	"github.com/jcmturner/gokrb5/v8/spnego"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
@@ -103,7 +102,7 @@ func (b *cacheWriter) principal(p types.PrincipalName) {
 // host chooses, as Windows does.
 func (k *Kerberos) accept(raw []byte, negotiate bool, binding []byte) (user string, reply []byte, keys sealing, err error) {
 	inner := raw
-	if negotiate {
+	if negotiate = negotiate && !bareKerberos(raw); negotiate {
 		var outer spnego.SPNEGOToken
 		if err := outer.Unmarshal(raw); err != nil {
 			return "", nil, nil, err
@@ -118,7 +117,8 @@ func (k *Kerberos) accept(raw []byte, negotiate bool, binding []byte) (user stri
 		return "", nil, nil, errProof
 	}
 	request := &token.APReq
-	if ok, _, err := service.VerifyAPREQ(request, service.NewSettings(k.table, service.DecodePAC(false))); err != nil || !ok {
+	// The library's own acceptor would also keep a cache of what it has seen, with a goroutine that never ends.
+	if ok, err := request.Verify(k.table, 5*time.Minute, types.HostAddress{}, nil); err != nil || !ok {
 		return "", nil, nil, errors.Join(errProof, err)
 	}
 	sum := request.Authenticator.Cksum.Checksum
@@ -136,6 +136,13 @@ func (k *Kerberos) accept(raw []byte, negotiate bool, binding []byte) (user stri
 		}
 	}
 	return request.Authenticator.CName.PrincipalNameString(), reply, w, nil
+}
+
+// bareKerberos: clients on MIT Kerberos say Negotiate and leave SPNEGO out.
+func bareKerberos(raw []byte) bool {
+	oid, err := asn1.Marshal(gssapi.OIDKRB5.OID())
+	at := bytes.Index(raw, oid)
+	return err == nil && at > 0 && at <= 6
 }
 
 // reply is the AP-REP and the keys that come with it.

@@ -84,7 +84,11 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		action = path.Base(m.Header.Action)
 	}
 	f := s.strike(action)
-	w := &writer{rw, r.Context(), s.o.Clock, f.Drip, nil}
+	w := &writer{rw, r.Context(), s.o.Clock, f.Drip, nil, func([]byte) {}}
+	if s.o.Wire != nil {
+		s.o.Wire(action, true, r.Header, body)
+		w.wire = func(body []byte) { s.o.Wire(action, false, rw.Header(), body) }
+	}
 	if sealed && !f.Unsealed {
 		w.seal = func(plain string) (string, string) { return sessionOf(r).seal(r, plain, f.Flip) }
 	}
@@ -112,13 +116,13 @@ func (s *Server) admit(w *writer, r *http.Request, size int, m *message, bad err
 	user, ok := s.authenticate(w, r, f.Unauthorized)
 	switch {
 	case !ok:
-	case size == 0 && r.Header.Get("Authorization") != "": // a login by itself, as clients make it before they seal
+	case size == 0: // a login by itself, as clients make it before they seal
 		w.WriteHeader(http.StatusOK)
 	case s.o.Certificate == nil && !sealed: // AllowUnencrypted=false
 		s.turnAway(w)
 	case size > maxRequest:
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-	case size == 0 || bad != nil:
+	case bad != nil:
 		w.WriteHeader(http.StatusBadRequest)
 	case m.Body.Identify != nil:
 		w.put(http.StatusOK, identified)
@@ -136,6 +140,7 @@ type writer struct {
 	clock clock.Clock
 	drip  time.Duration
 	seal  func(plain string) (body, kind string) // nil: in clear
+	wire  func(plain []byte)
 }
 
 func (w *writer) reply(m *message, action, body string) {
@@ -148,6 +153,7 @@ func (w *writer) fault(m *message, f faultKind) {
 
 func (w *writer) put(status int, body string) {
 	kind := soapType
+	w.wire([]byte(body))
 	if w.seal != nil {
 		body, kind = w.seal(body)
 	}

@@ -46,7 +46,12 @@ type Options struct {
 	NTLM        bool
 	Kerberos    *Kerberos // nil: none
 	Runner      Runner
+	Wire        Wire // nil: nobody looks
 }
+
+// Wire is told each message that comes or goes, in clear: the SOAP action, whether the client sent it, its header
+// and its body.
+type Wire func(action string, sent bool, header http.Header, body []byte)
 
 // Server is the listener of one host.
 type Server struct {

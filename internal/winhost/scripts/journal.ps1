@@ -52,7 +52,7 @@ function Update-Journal([object]$Change, [object]$HostPrior = $null) {
     foreach ($name in 'run', 'counter', 'node', 'owner', 'topology') { Set-Property $journal $name $Change.$name }
     Set-Property $journal 'updated' $Change.at
     if ($null -ne (Read-Property $Change 'intent')) { Set-Property $journal 'intent' $Change.intent }
-    foreach ($part in 'phases', 'octopus') {
+    foreach ($part in 'phases', 'octopus', 'precaution') {
         $new = Read-Property $Change $part
         if ($null -eq $new) { continue }
         $old = Read-Property $journal $part

@@ -37,7 +37,7 @@ $script:Request = [pscustomobject]@{ run = '' }
 Say { Assert-Unclaimed }
 Say { Ask c '' release }; Test-Path -LiteralPath $FolderPath
 Say { Update-Lease ([pscustomobject]@{ nonce = 'c'; every = 60 }) }
-Open-Folder; [IO.File]::WriteAllText($JournalPath, '{}'); Say { Ask d }; Say { Ask x '' release }; Say { Ask d '' release }; Say { Ask d '' release }
+Open-Folder; [IO.File]::WriteAllText($JournalPath, '{"format":1,"run":"r1"}'); Say { Ask d }; Say { Ask x '' release }; Say { Ask d '' release }; Say { Ask d '' release }
 $script:Request = [pscustomobject]@{ run = '' }
 Say { Assert-Unclaimed }
 Say { Ask e d }; Remove-OurFolder $true; (Get-ChildItem -LiteralPath $FolderPath | ForEach-Object { $_.Name }) -join ' '; Say { Ask e '' release }; Test-Path -LiteralPath $FolderPath

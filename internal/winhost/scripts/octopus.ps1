@@ -61,6 +61,38 @@ function Test-LocalData([object]$Configuration, [string[]]$OwnNames) {
     return $false
 }
 
+# Get-DataPlaces lists the settings that say where data lies: connection strings, shares and paths, each with
+# whether that is on this computer. The values stay here.
+function Get-DataPlaces([object]$Configuration, [string[]]$OwnNames, [string]$Under = '') {
+    foreach ($field in @($Configuration.PSObject.Properties)) {
+        $name = $Under + $field.Name
+        if ($field.Value -is [System.Management.Automation.PSCustomObject]) { Get-DataPlaces $field.Value $OwnNames ($name + '.'); continue }
+        $value = [string]$field.Value
+        $kind = 'path'; $local = $true
+        if (Test-DataSource $value) { $kind = 'source'; $local = Test-LocalData ([pscustomobject]@{ it = $value }) $OwnNames }
+        elseif ($value.StartsWith('\\')) { $local = Test-LocalData ([pscustomobject]@{ it = $value }) $OwnNames }
+        elseif ($value -notmatch '^[A-Za-z]:[\\/]') { continue }
+        @{ name = $name; kind = $kind; local = $local }
+    }
+}
+
+# Test-DataSource is true for a connection string.
+function Test-DataSource([string]$Value) {
+    return $Value -match '(?:^|;)\s*(?:Data Source|Server|Address|Addr|Network Address)\s*=\s*[^;]'
+}
+
+# Get-DataOnDisks names the settings whose data a revert of this computer's disks would rewind. What cannot be
+# told counts as well.
+function Get-DataOnDisks([object]$Configuration, [string[]]$OwnNames) {
+    $places = @(Get-DataPlaces $Configuration $OwnNames)
+    $names = [string[]]@($places | Where-Object { $_.local } | ForEach-Object { $_.name })
+    [Array]::Sort($names, [StringComparer]::Ordinal)
+    foreach ($kind in 'source', 'path') {
+        if (@($places | Where-Object { $_.kind -eq $kind }).Count -eq 0) { $names += 'unknown ' + $kind }
+    }
+    return $names
+}
+
 # Get-InstanceFacts describes the instance behind a service. A configuration that cannot be read leaves the
 # node name empty, and then nothing maps to it.
 function Get-InstanceFacts([object]$Service, [string[]]$Dependents, [string[]]$OwnNames) {
@@ -73,6 +105,7 @@ function Get-InstanceFacts([object]$Service, [string[]]$Dependents, [string[]]$O
         prefixes  = @()
         version   = ''
         localData = $false
+        onDisks   = @('unknown source', 'unknown path')
     }
     if (-not (Test-Path -LiteralPath $program)) { return $facts }
     $facts.version = [string](Get-Item -LiteralPath $program).VersionInfo.FileVersion
@@ -91,5 +124,6 @@ function Get-InstanceFacts([object]$Service, [string[]]$Dependents, [string[]]$O
     }
     $facts.prefixes = @((Find-Setting $configuration 'Octopus.WebPortal.ListenPrefixes') -split '[,;]' | ForEach-Object { $_.Trim() } | Where-Object { $_ })
     $facts.localData = Test-LocalData $configuration $OwnNames
+    $facts.onDisks = @(Get-DataOnDisks $configuration $OwnNames)
     return $facts
 }

@@ -168,12 +168,14 @@ foreach ($json in @(
     '{"c":"Data Source=sql01;Initial Catalog=Octopus"}'
     '{"share":"\\\\OCTO-01\\Octopus\\Artifacts"}'
     '{"share":"\\\\nas\\Octopus","home":"C:\\Octopus"}'
-)) { Test-LocalData (ConvertFrom-Json $json) $own }
+)) { Test-LocalData (ConvertFrom-Json $json) $own; (Get-DataOnDisks (ConvertFrom-Json $json) $own) -join ',' }
 Find-Setting (ConvertFrom-Json '{"Octopus.Server.NodeName":"A"}') 'Octopus.Server.NodeName'
 Find-Setting (ConvertFrom-Json '{"Octopus":{"Server":{"NodeName":"B"}}}') 'Octopus.Server.NodeName'
 `)
 	const exe = `C:\Program Files\Octopus Deploy\Octopus\Octopus.Server.exe`
-	check(t, got, exe+"|A b", exe+"|One", `C:\Octopus\octopus.server.exe|Named`, "|Named", "|Named", "|Named", "OctopusServer", "True", "True", "False", "True", "False", "A", "B")
+	check(t, got, exe+"|A b", exe+"|One", `C:\Octopus\octopus.server.exe|Named`, "|Named", "|Named", "|Named", "OctopusServer",
+		"True", "Octopus.Storage.ExternalDatabaseConnectionString,unknown path", "True", "Octopus.Storage.ExternalDatabaseConnectionString,unknown path",
+		"False", "unknown path", "True", "share,unknown source", "False", "home,unknown source", "A", "B")
 }
 
 // The configuration holds the password of the database: of it, only what is listed leaves the host.
@@ -195,8 +197,8 @@ ConvertTo-Line (Get-InstanceFacts $service @() @('localhost'))
 		_, after, _ := strings.Cut(rest, `"`)
 		got[i] = before + `"version":"` + `"` + after // an empty file has another version everywhere
 	}
-	check(t, got, service+`["one"]},"name":"OctopusServer","node":"A","prefixes":["http://+:80/","https://x/"],"version":"","localData":false}`,
-		service+`[]},"name":"OctopusServer","node":"","prefixes":[],"version":"","localData":false}`)
+	check(t, got, service+`["one"]},"name":"OctopusServer","node":"A","prefixes":["http://+:80/","https://x/"],"version":"","localData":false,"onDisks":["unknown path"]}`,
+		service+`[]},"name":"OctopusServer","node":"","prefixes":[],"version":"","localData":false,"onDisks":["unknown source","unknown path"]}`)
 }
 
 func TestPingAddresses(t *testing.T) {

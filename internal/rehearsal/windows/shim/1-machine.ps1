@@ -68,6 +68,10 @@ function Add-Method([object]$Object, [string]$Name, [scriptblock]$Body) {
     $Object.PSObject.Members.Add([System.Management.Automation.PSScriptMethod]::new($Name, $Body))
 }
 
+function Add-Property([object]$Object, [string]$Name, [object]$Value) {
+    $Object.PSObject.Members.Add([System.Management.Automation.PSNoteProperty]::new($Name, $Value))
+}
+
 # New-Object makes the COM and .NET objects that only Windows has.
 function New-Object {
     [CmdletBinding()]

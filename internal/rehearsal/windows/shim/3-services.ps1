@@ -16,9 +16,9 @@ function Get-CimInstance {
 }
 
 function New-Controller([object]$Service) {
-    $one = [pscustomobject]@{ Name = $Service.name; ServiceName = $Service.name; DisplayName = $Service.name; Status = $Service.status; Dependents = @($Service.dependents) }
+    $one = [pscustomobject]@{ Name = $Service.name; ServiceName = $Service.name; DisplayName = $Service.name; Status = $Service.status; _Dependents = @($Service.dependents) }
     $one.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('DependentServices', {
-        $names = @($this.Dependents)
+        $names = @($this._Dependents)
         if (-not $names.Count) { return , @() }
         return , @(Get-Service -Name $names)
     }))
@@ -61,8 +61,8 @@ function Set-Service {
     Invoke-Machine 'service configure' @{ name = $Name; start = $types[$StartupType]; delayed = $false } | Out-Null
 }
 
-# Invoke-ServiceControl is sc.exe, which knows the delayed start.
-function Invoke-ServiceControl {
+# _ServiceControl is sc.exe, which knows the delayed start.
+function _ServiceControl {
     $types = @{ 'auto' = 'Auto'; 'delayed-auto' = 'Auto'; 'demand' = 'Manual'; 'disabled' = 'Disabled' }
     $global:LASTEXITCODE = 87
     if ($args.Count -ne 4 -or $args[0] -ne 'config' -or $args[2] -ne 'start=' -or -not $types.ContainsKey([string]$args[3])) { return '[SC] the parameter is incorrect' }
@@ -97,6 +97,6 @@ function Invoke-Program([string]$Call, [object[]]$Arguments) {
     if ($ended.output) { $ended.output -split "`r?`n" }
 }
 
-function Invoke-ShutdownProgram { Invoke-Program 'shutdown' $args }
+function _Shutdown { Invoke-Program 'shutdown' $args }
 
-function Invoke-OctopusProgram { Invoke-Program 'octopus' $args }
+function _Octopus { Invoke-Program 'octopus' $args }

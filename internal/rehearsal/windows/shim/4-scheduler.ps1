@@ -68,9 +68,9 @@ function New-TaskFolder([string]$Path) {
 }
 
 function New-RegisteredTask([string]$Folder, [object]$Task) {
-    $one = [pscustomobject]@{ Name = $Task.name; Path = (Join-TaskPath $Folder $Task.name); Folder = $Folder; State = [int]$Task.state; LastTaskResult = [int]$Task.result; Enabled = [int]$Task.state -ne 1 }
-    Add-Method $one 'Run' { param($Parameters) Invoke-Machine 'task run' @{ folder = $this.Folder; name = $this.Name } | Out-Null }
-    Add-Method $one 'RunEx' { param($Parameters, $Flags, $Session, $User) Invoke-Machine 'task run' @{ folder = $this.Folder; name = $this.Name } | Out-Null }
-    Add-Method $one 'Stop' { param($Flags) Invoke-Machine 'task stop' @{ folder = $this.Folder; name = $this.Name } | Out-Null }
+    $one = [pscustomobject]@{ Name = $Task.name; Path = (Join-TaskPath $Folder $Task.name); _Folder = $Folder; State = [int]$Task.state; LastTaskResult = [int]$Task.result; Enabled = [int]$Task.state -ne 1 }
+    Add-Method $one 'Run' { param($Parameters) Invoke-Machine 'task run' @{ folder = $this._Folder; name = $this.Name } | Out-Null }
+    Add-Method $one 'RunEx' { param($Parameters, $Flags, $Session, $User) Invoke-Machine 'task run' @{ folder = $this._Folder; name = $this.Name } | Out-Null }
+    Add-Method $one 'Stop' { param($Flags) Invoke-Machine 'task stop' @{ folder = $this._Folder; name = $this.Name } | Out-Null }
     return $one
 }

@@ -2,10 +2,10 @@
 
 # New-UpdateList is a collection as COM shows it: Count, Item, Add.
 function New-UpdateList([object[]]$Items) {
-    $list = [pscustomobject]@{ List = [System.Collections.ArrayList]@($Items) }
-    $list.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('Count', { return $this.List.Count }))
-    Add-Method $list 'Item' { param($Index) return $this.List[[int]$Index] }
-    Add-Method $list 'Add' { param($Item) return $this.List.Add($Item) }
+    $list = [pscustomobject]@{ _List = [System.Collections.ArrayList]@($Items) }
+    $list.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('Count', { return $this._List.Count }))
+    Add-Method $list 'Item' { param($Index) return $this._List[[int]$Index] }
+    Add-Method $list 'Add' { param($Item) return $this._List.Add($Item) }
     return $list
 }
 
@@ -27,6 +27,7 @@ function New-Update([object]$Offer) {
 }
 
 function New-UpdateSession {
+    Invoke-Machine 'update class' | Out-Null
     $session = [pscustomobject]@{ ClientApplicationID = ''; UserLocale = 1033; ReadOnly = $false }
     Add-Method $session 'CreateUpdateSearcher' { Invoke-Machine 'update allowed' | Out-Null; return New-UpdateSearcher }
     Add-Method $session 'CreateUpdateDownloader' { Invoke-Machine 'update allowed' | Out-Null; return New-UpdateDownloader }
@@ -47,16 +48,20 @@ function New-UpdateSearcher {
     return $searcher
 }
 
-# Invoke-Agent hands the updates to the agent one after the other, and answers as it does.
+# Invoke-Agent hands the updates to the agent one after the other, and answers as it does. Only an installation
+# knows of reboots.
 function Invoke-Agent([string]$Call, [object]$Updates) {
-    $results = @(foreach ($update in $Updates.List) {
+    $results = @(foreach ($update in $Updates._List) {
         $done = Invoke-Machine $Call @{ id = $update.Identity.UpdateID }
-        [pscustomobject]@{ ResultCode = [int]$done.resultCode; HResult = [int]$done.hresult; RebootRequired = [bool]$done.rebootRequired }
+        $result = [pscustomobject]@{ ResultCode = [int]$done.resultCode; HResult = [int]$done.hresult }
+        if ($Call -eq 'update install') { Add-Property $result 'RebootRequired' ([bool]$done.rebootRequired) }
+        $result
     })
     $code = 2
     if (@($results | Where-Object { $_.ResultCode -ne 2 }).Count) { $code = 4 }
-    $all = [pscustomobject]@{ ResultCode = $code; HResult = 0; RebootRequired = [bool]@($results | Where-Object { $_.RebootRequired }).Count; Results = $results }
-    Add-Method $all 'GetUpdateResult' { param($Index) return @($this.Results)[[int]$Index] }
+    $all = [pscustomobject]@{ ResultCode = $code; HResult = 0; _Results = $results }
+    if ($Call -eq 'update install') { Add-Property $all 'RebootRequired' ([bool]@($results | Where-Object { $_.RebootRequired }).Count) }
+    Add-Method $all 'GetUpdateResult' { param($Index) return @($this._Results)[[int]$Index] }
     return $all
 }
 

@@ -1,9 +1,15 @@
 # From here on the process is one of this machine.
 
 Connect-Machine $env:MACHINE_ADDRESS
-Set-Alias -Name 'sc.exe' -Value 'Invoke-ServiceControl'
-Set-Alias -Name 'shutdown.exe' -Value 'Invoke-ShutdownProgram'
+Set-Alias -Name 'sc.exe' -Value '_ServiceControl'
+Set-Alias -Name 'shutdown.exe' -Value '_Shutdown'
 # Scripts build these paths with a backslash, whatever the real system's separator is.
-Set-Alias -Name "$env:SystemRoot\System32\shutdown.exe" -Value 'Invoke-ShutdownProgram'
-Set-Alias -Name $Machine.Program -Value 'Invoke-OctopusProgram'
-Export-ModuleMember -Function '*' -Alias '*'
+Set-Alias -Name "$env:SystemRoot\System32\shutdown.exe" -Value '_Shutdown'
+Set-Alias -Name $Machine.Program -Value '_Octopus'
+# Only what Windows has as well. NAMES.md tells of each where it is described.
+Export-ModuleMember -Alias '*' -Function @(
+    'Get-Date', 'Start-Sleep', 'New-Object', 'Test-Path', 'Get-Item', 'Get-ItemProperty', 'Get-ItemPropertyValue', 'Get-ChildItem', 'Get-Acl',
+    'Get-CimInstance', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
+    # What the aliases lead to.
+    '_ServiceControl', '_Shutdown', '_Octopus'
+)

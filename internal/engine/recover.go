@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// Recover restores the operating system of one node to just before patching, starts it and opens it again. The
+// host need not answer: then the runner's copy of the journal is what is known of it.
+func (e *Engine) Recover(ctx context.Context) Result {
+	var cancel context.CancelFunc
+	e.grace, cancel = graceful(ctx)
+	defer cancel()
+	e.alone = true
+	t, err := e.recoverTarget(ctx)
+	if t != nil {
+		defer e.unlock(e.grace, []*target{t})
+	}
+	if err != nil {
+		return e.refused(err)
+	}
+	t.works(true)
+	began := e.Clock.Now()
+	topology := t.book.Journal().Topology
+	t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
+	r := e.recoverNode(ctx, t, topology)
+	if errors.Is(r.Err, procedure.ErrRefused) {
+		return e.refused(r.Err)
+	}
+	t.report.Result, t.report.Reason = r.Kind, r.Reason
+	e.nodeEnded(t, began)
+	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, false)
+}
+
+// recoverNode runs the phase, and leaves the node open and clean, or held.
+func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.Topology) procedure.Result {
+	p := procedure.Recovery()
+	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
+	switch {
+	case r.Kind == procedure.Done:
+		t.held, t.report.Next = false, ""
+		e.clear(ctx, t)
+	case !errors.Is(r.Err, procedure.ErrRefused):
+		e.hold(ctx, t, p.Name)
+	}
+	return r
+}
+
+// recoverByItself is what OCTOPATCH_ON_FAILURE=recover does with a node that would be held. A login that the
+// host or Octopus refuses says nothing of the node's health, so that it stays as it is.
+func (e *Engine) recoverByItself(ctx context.Context, t *target, topology procedure.Topology, failed procedure.Result) {
+	taken := t.book.Journal().Precaution
+	if !t.held || e.Rules.OnFailure != procedure.OnFailureRevert || taken == nil || errors.Is(failed.Err, procedure.ErrDenied) || ctx.Err() != nil {
+		return
+	}
+	e.warn(t.name, "its health is not proved; going back to the precaution %s (OCTOPATCH_ON_FAILURE=recover)", taken.Name)
+	r := e.recoverNode(ctx, t, topology)
+	if r.Kind == procedure.Done {
+		t.report.Result = procedure.Failed // it serves, and is not patched
+		t.report.Reason += "; recovered: it serves as before patching"
+		return
+	}
+	t.report.Result = worse(t.report.Result, r.Kind)
+	t.report.Reason += "; recover: " + r.Reason
+}
+
+// recoverTarget finds the node and the newest journal of its open run.
+func (e *Engine) recoverTarget(ctx context.Context) (*target, error) {
+	l, err := e.listed()
+	if err != nil {
+		return nil, err
+	}
+	t := newTarget(l.Name, l.Host)
+	if err := e.openHost(t); err != nil {
+		return nil, err
+	}
+	readErr := e.probe(ctx, t)
+	if errors.Is(readErr, procedure.ErrDenied) || e.interrupted(readErr) {
+		return nil, readErr
+	}
+	if readErr == nil {
+		if err := e.mapHost(nil, t); err != nil {
+			return nil, err
+		}
+		if t.facts.Journal != nil { // a host that does not answer has nobody's lease taken from it
+			e.Run = t.facts.Journal.Run
+			if err := e.lock(ctx, []*target{t}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, e.openNewest(t, readErr)
+}
+
+// openNewest goes on with the newest journal of the node's open run.
+func (e *Engine) openNewest(t *target, readErr error) error {
+	j, err := e.newest(t)
+	switch {
+	case err != nil:
+		return err
+	case j == nil && readErr != nil:
+		return errors.Join(readErr, procedure.Refuse("OCTOPATCH_STATE_DIR", fmt.Sprintf("has no copy of a journal of node %s, and the host does not answer", t.name),
+			"revert the machine by hand; once it is up, run octopatch start and octopatch exit for the node"))
+	case j == nil:
+		return procedure.Refuse("node "+t.name, "no run is open on it, so there is nothing to recover from", "octopatch status shows where runs stand")
+	case e.Resume != "" && j.Run != e.Resume:
+		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
+	}
+	if e.Run != j.Run { // the lease of the host is renewed beside, in its name
+		e.Run = j.Run
+	}
+	if readErr != nil && j.Host != nil { // what stopped is known from the journal alone
+		for _, s := range j.Host.Services {
+			t.services = append(t.services, s.Name)
+		}
+	}
+	t.facts.Journal = j
+	e.openBook(t, j.Topology)
+	return nil
+}
+
+// relock takes the lease of a host whose own was rewound by the revert: that one is an earlier process's of this
+// run, and is waited for until it is stale.
+func (e *Engine) relock(ctx context.Context, t *target) error {
+	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce, Every: procedure.LeaseWorking}
+	const tries = 40
+	for try := 1; ; try++ {
+		got, err := t.host.Take(ctx, claim)
+		switch {
+		case err == nil && got.Held:
+			return nil
+		case err != nil && !procedure.Transient(err):
+			return err
+		case try == tries && err != nil:
+			return err
+		case err == nil && got.Lease != nil && got.Lease.Run != e.Run, try == tries && err == nil && got.Lease != nil:
+			return e.inWork(t, *got.Lease)
+		case err == nil && got.Lease != nil && !got.Live:
+			claim.Expect = got.Lease.Nonce
+		}
+		if err := e.Clock.Sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+	}
+}
+
+// newest is the node's journal: the host's, or the runner's copy of the same run where that is newer, as after a
+// revert, which rewinds the host's.
+func (e *Engine) newest(t *target) (*procedure.Journal, error) {
+	host := t.facts.Journal
+	if e.Copy == nil {
+		return host, nil
+	}
+	run := e.Resume
+	if host != nil {
+		run = host.Run
+	}
+	if host == nil && t.facts.Folder != "" { // the host says that no run is open
+		return nil, nil
+	}
+	kept, err := e.Copy(t.name, run)
+	if err != nil {
+		return nil, err
+	}
+	if kept == nil || host != nil && kept.Counter <= host.Counter {
+		return host, nil
+	}
+	if host != nil {
+		e.warn(t.name, "the journal on the host is older (%d) than the runner's copy (%d), as after a revert; the copy counts", host.Counter, kept.Counter)
+	}
+	return kept, nil
+}

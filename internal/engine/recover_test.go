@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// keeper is the runner's directory of copies.
+type keeper map[string]procedure.Journal
+
+func (k keeper) keep(j procedure.Journal) error { k[j.Node] = j; return nil }
+
+func (k keeper) copy(node, run string) (*procedure.Journal, error) {
+	j, ok := k[node]
+	if !ok || run != "" && j.Run != run {
+		return nil, nil
+	}
+	return &j, nil
+}
+
+// recoverWorld is a world with a run that was held on node A, and an engine of another process for recover.
+func recoverWorld(t *testing.T, spoil func(*world), kept keeper) (*world, *Engine, *fakeProvider, string) {
+	t.Helper()
+	w := newWorld("A", "B")
+	before := w.snapshot()
+	spoil(w)
+	e, _, f := w.engineWithProvider()
+	e.Keep, e.Copy = kept.keep, kept.copy
+	if r := e.RunAll(context.Background()); r.Exit == ExitDone || len(f.points) != 1 {
+		t.Fatalf("exit %d, %v; points %v", r.Exit, r.Err, f.points)
+	}
+	second, _ := w.engine()
+	second.Run, second.Node, second.Provider, second.Rules = "other", "A", f, e.Rules
+	second.Keep, second.Copy = kept.keep, kept.copy
+	return w, second, f, before
+}
+
+func TestRecover(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*world)
+	}{
+		{"host_that_never_came_back", func(w *world) { w.nodes[0].neverBack = true }},
+		{"service_that_never_runs", func(w *world) { w.nodes[0].neverRuns = true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, e, f, before := recoverWorld(t, c.spoil, keeper{})
+				r := e.Recover(context.Background())
+				if r.Exit != ExitDone || r.Err != nil || r.Run != "run1" {
+					t.Fatalf("exit %d, run %s, %v", r.Exit, r.Run, r.Err)
+				}
+				if got := w.snapshot(); got != before {
+					t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
+				}
+				if w.node("A").ubr != 100 || len(f.points) != 0 || r.Nodes[0].Precaution.State != procedure.PrecautionRemoved {
+					t.Errorf("UBR %d, points %v, %+v", w.node("A").ubr, f.points, r.Nodes[0].Precaution)
+				}
+			})
+		})
+	}
+}
+
+// TestRecoverThreeWays: each write of a recovery fails unapplied and fails applied, and it ends all the same; a
+// second revert comes only after a lost reply.
+func TestRecoverThreeWays(t *testing.T) {
+	var writes []string
+	run := func(t *testing.T, inject func(n int) string) {
+		synctest.Test(t, func(t *testing.T) {
+			w, e, _, before := recoverWorld(t, func(w *world) { w.nodes[0].neverBack = true }, keeper{})
+			began := len(w.writes)
+			if inject != nil {
+				w.inject = func(n int, _ string) string { return inject(n - began) }
+			}
+			r := e.Recover(context.Background())
+			if r.Exit != ExitDone || w.snapshot() != before {
+				t.Errorf("exit %d, %v; world %s", r.Exit, r.Err, cmp.Diff(before, w.snapshot()))
+			}
+			writes = w.writes[began:]
+		})
+	}
+	run(t, nil)
+	all := writes
+	if len(all) < 5 || all[0] != "precaution revert A" || all[1] != "host lease A" || !slices.Contains(all, "host record A") {
+		t.Fatalf("the writes are %q", all)
+	}
+	for i, what := range all {
+		for _, mode := range []string{"unapplied", "lost"} {
+			t.Run(fmt.Sprintf("%02d %s %s", i+1, what, mode), func(t *testing.T) {
+				run(t, func(n int) string {
+					if n == i+1 {
+						return mode
+					}
+					return ""
+				})
+			})
+		}
+	}
+}
+
+func TestRecoverRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*world)
+		setup func(*world, *Engine, *fakeProvider)
+		exit  int
+		says  string
+	}{
+		{"healthy", func(w *world) { w.nodes[0].neverRuns = true }, func(w *world, _ *Engine, _ *fakeProvider) {
+			w.nodes[0].neverRuns, w.nodes[0].service.State = false, "Running"
+		}, 4, "is healthy"},
+		{"healthy_and_forced", func(w *world) { w.nodes[0].neverRuns = true }, func(w *world, e *Engine, _ *fakeProvider) {
+			w.nodes[0].neverRuns, w.nodes[0].service.State = false, "Running"
+			e.Rules.Recover = procedure.RecoverForce
+		}, 0, ""},
+		{"data_on_the_disks", func(w *world) { w.nodes[0].neverRuns, w.nodes[0].onDisks = true, []string{"Octopus.Home"} }, nil, 4, "take back what it wrote since to this machine's disks: Octopus.Home"},
+		{"data_on_the_disks_that_may_go", func(w *world) { w.nodes[0].neverRuns, w.nodes[0].onDisks = true, []string{"Octopus.Home"} }, func(_ *world, e *Engine, _ *fakeProvider) {
+			e.Rules.Recover = procedure.RecoverLoseData
+		}, 0, ""},
+		{"data_on_the_disks_before_start", func(w *world) { w.nodes[0].neverBack, w.nodes[0].onDisks = true, []string{"Octopus.Home"} }, nil, 0, ""},
+		{"octopus_was_upgraded", func(w *world) { w.nodes[0].neverRuns = true }, func(w *world, _ *Engine, _ *fakeProvider) { w.nodes[0].version = "2027.1" }, 4, "somebody has upgraded Octopus since"},
+		{"another_node_was_upgraded", func(w *world) { w.nodes[0].neverBack = true }, func(w *world, _ *Engine, _ *fakeProvider) { w.nodes[1].version = "2027.1" }, 4, "node B: runs Octopus 2027.1"},
+		{"precaution_is_gone", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, _ *Engine, f *fakeProvider) { clear(f.points) }, 4, "is not there any more"},
+		{"another_provider", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Rules.Precaution = "none" }, 4, "was taken with fake"},
+		{"no_copy_and_no_host", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Copy = keeper{}.copy }, 4, "has no copy of a journal"},
+		{"no_run_is_open", func(w *world) { w.nodes[0].neverRuns = true }, func(w *world, _ *Engine, _ *fakeProvider) { w.nodes[0].journal = nil }, 4, "no run is open"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, e, f, _ := recoverWorld(t, c.spoil, keeper{})
+				if c.setup != nil {
+					c.setup(w, e, f)
+				}
+				began := len(w.writes)
+				r := e.Recover(context.Background())
+				if r.Exit != c.exit || c.says != "" && (r.Err == nil || !strings.Contains(r.Err.Error(), c.says)) {
+					t.Errorf("exit %d, %v; want %d and %q", r.Exit, r.Err, c.exit, c.says)
+				}
+				wrote := slices.DeleteFunc(slices.Clone(w.writes[began:]), func(what string) bool { return what == "host lease A" || what == "host release A" })
+				if c.exit == 4 && len(wrote) > 0 {
+					t.Errorf("refused, and yet wrote %q", wrote)
+				}
+			})
+		})
+	}
+}
+
+// TestRecoverByItself: a node that would be held serves again as before patching, and the run has failed.
+func TestRecoverByItself(t *testing.T) {
+	for name, spoil := range map[string]func(*world){
+		"never_back": func(w *world) { w.nodes[0].neverBack = true },
+		"never_runs": func(w *world) { w.nodes[0].neverRuns = true },
+		"ill_in_the_soak": func(w *world) {
+			w.inject = func(_ int, what string) string {
+				if what == "octopus drain false A" && w.nodes[0].ubr > 100 {
+					w.nodes[0].service.State = "Stopped"
+				}
+				return ""
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld("A", "B")
+				before := w.snapshot()
+				spoil(w)
+				e, events, _ := w.engineWithProvider()
+				e.Rules.OnFailure = procedure.OnFailureRevert
+				r := e.RunAll(context.Background())
+				if r.Exit != ExitStopped && r.Exit != ExitFailed || w.snapshot() != before || w.node("A").ubr != 100 {
+					t.Errorf("exit %d, %v; UBR %d; world %s", r.Exit, r.Err, w.node("A").ubr, cmp.Diff(before, w.snapshot()))
+				}
+				if !strings.Contains(r.Nodes[0].Reason, "recovered") || r.Nodes[0].Next != "" {
+					t.Errorf("the node's end: %q, next %q", r.Nodes[0].Reason, r.Nodes[0].Next)
+				}
+				n := 0
+				for _, ev := range events.events {
+					if ev.Type == procedure.PhaseEnded && ev.Node == "A" && ev.Phase == procedure.Recover {
+						n++
+					}
+				}
+				if n != 1 {
+					t.Errorf("%d ends of recover", n)
+				}
+			})
+		})
+	}
+}
+
+// TestRecoverThatIsNotProved: what came back is not the earlier system, so the node stays out of service and
+// its state is unknown.
+func TestRecoverThatIsNotProved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e, _, _ := recoverWorld(t, func(w *world) { w.nodes[0].neverBack = true }, keeper{})
+		time.AfterFunc(time.Minute, func() { defer w.locked()(); w.nodes[0].ubr = 999 })
+		r := e.Recover(context.Background())
+		if r.Exit != ExitUnknown || !strings.Contains(r.Err.Error(), "it is 20348.999 and was 20348.100") || w.node("A").service.State != "Stopped" {
+			t.Errorf("exit %d, %v; service %s", r.Exit, r.Err, w.node("A").service.State)
+		}
+	})
+}

@@ -1,0 +1,227 @@
+package procedure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Recover is the phase that is not in the document's list: it is what the precaution was for.
+const Recover = "recover"
+
+// What OCTOPATCH_RECOVER allows, and what OCTOPATCH_ON_FAILURE decides.
+const (
+	RecoverForce    = "force"     // although the node is healthy
+	RecoverLoseData = "lose-data" // although data would be rewound; and although the node is healthy
+	OnFailureHold   = "hold"
+	OnFailureRevert = "recover"
+)
+
+// Recovery restores the operating system to just before patching, starts the service and exits. It never
+// touches the database.
+func Recovery() Phase {
+	const title = "Restore the operating system to just before patching, start the service, exit"
+	return Phase{
+		Name: Recover, Single: title, HA: title,
+		Limit: func(r Rules) time.Duration {
+			return 2*r.PrecautionTimeout + 2*r.RebootTimeout + start.Limit(r) + exit.Limit(r)
+		},
+		Do: func(ctx context.Context, s *Step) error { return s.recover(ctx) },
+	}
+}
+
+func (s *Step) recover(ctx context.Context) error {
+	before, err := s.mayRevert(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.revert(ctx, before); err != nil {
+		return err
+	}
+	if err := s.reverted(ctx, before); err != nil {
+		return err
+	}
+	if err := start.Do(ctx, s); err != nil {
+		return err
+	}
+	if err := exit.Do(ctx, s); err != nil {
+		return err
+	}
+	return exit.Verify(ctx, s)
+}
+
+// mayRevert asks every guard; what it answers is the host before the revert, empty where it cannot be reached.
+func (s *Step) mayRevert(ctx context.Context) (HostFacts, error) {
+	taken := s.Book.Journal().Precaution
+	switch {
+	case taken == nil || taken.State != PrecautionTaken && taken.State != PrecautionTaking && taken.State != PrecautionKept:
+		return HostFacts{}, Refuse("node "+s.Node, "this run has taken no precaution that is still there", "restore your own backup of the operating system; never one of the Octopus database")
+	case s.Provider == nil || taken.Provider != s.Rules.Precaution:
+		return HostFacts{}, Refuse("OCTOPATCH_PRECAUTION", fmt.Sprintf("is %s, and the precaution of this run was taken with %s", s.Rules.Precaution, taken.Provider), "set it, and that one's own variables, as they were")
+	}
+	if found, err := s.Provider.Find(ctx, s.point()); err != nil || !found {
+		if err == nil {
+			err = Refuse("node "+s.Node, "the precaution "+taken.Name+" is not there any more", "restore your own backup of the operating system; never one of the Octopus database")
+		}
+		return HostFacts{}, err
+	}
+	facts, err := s.Host.Probe(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return facts, err
+		}
+		s.warn("the host cannot be read before it is reverted (%v); what is known of it is the journal's", err)
+		facts = HostFacts{}
+	}
+	if err := s.needsReverting(ctx, facts); err != nil {
+		return facts, err
+	}
+	if err := s.losesNothing(ctx, facts); err != nil {
+		return facts, err
+	}
+	if s.Book.Octopus().Released { // it may take tasks by now
+		if err := s.CloseAgain(ctx); err != nil {
+			return facts, err
+		}
+	}
+	return facts, nil
+}
+
+// needsReverting refuses for a node that is well.
+func (s *Step) needsReverting(ctx context.Context, facts HostFacts) error {
+	if facts.Windows.Boot == "" || s.Rules.Recover == RecoverForce || s.Rules.Recover == RecoverLoseData {
+		return nil
+	}
+	if facts.Busy != "" {
+		return Refuse("node "+s.Node, "Windows still installs: "+facts.Busy, "wait for it to end, or set OCTOPATCH_RECOVER=force")
+	}
+	if what, _, err := s.unhealthy(ctx, 418); err == nil && what == "" {
+		return Refuse("node "+s.Node, "is healthy: its service runs, it answers with its own name and version, and no reboot is pending", "finish with octopatch exit, or set OCTOPATCH_RECOVER=force to revert it all the same")
+	}
+	return nil
+}
+
+// losesNothing refuses where the revert would take back more than the operating system: data that Octopus wrote
+// since it was started again, or an upgrade of Octopus.
+func (s *Step) losesNothing(ctx context.Context, facts HostFacts) error {
+	prior := s.Book.Octopus()
+	for _, i := range facts.Instances {
+		if strings.EqualFold(i.Node, s.Node) && prior.FileVersion != "" && i.Version != prior.FileVersion {
+			return Refuse("node "+s.Node, fmt.Sprintf("Octopus.Server.exe is of version %s and was %s before: somebody has upgraded Octopus since, and its database with it", i.Version, prior.FileVersion),
+				"do not revert: an older Octopus Server cannot work with a newer database; repair the node, or restore a backup of both after asking Octopus' support")
+		}
+	}
+	if nodes, err := s.octopus().Nodes(ctx); err == nil {
+		for _, n := range nodes {
+			if !n.Offline && n.Version != "" && prior.Version != "" && n.Version != prior.Version {
+				return Refuse("node "+n.Name, fmt.Sprintf("runs Octopus %s, and node %s ran %s before: somebody has upgraded Octopus since, and its database with it", n.Version, s.Node, prior.Version),
+					"do not revert: upgrade the node instead")
+			}
+		}
+	} else if s.Topology == HA {
+		return fmt.Errorf("it cannot be read whether Octopus was upgraded since: %w", err)
+	}
+	if s.Provider.Rewinds() != RewindsDisks || s.Rules.Recover == RecoverLoseData || !s.startBegan(facts) {
+		return nil
+	}
+	inside := prior.OnDisks
+	if !prior.Known || inside == nil {
+		inside = []string{"unknown: this run's journal does not say"}
+	}
+	if len(inside) > 0 {
+		return Refuse("node "+s.Node, "Octopus was started again since the precaution was taken, and a revert would take back what it wrote since to this machine's disks: "+strings.Join(inside, ", "),
+			"repair the node instead; or set OCTOPATCH_RECOVER=lose-data to lose that")
+	}
+	return nil
+}
+
+// startBegan: the service ran, or may have run, since the precaution was taken.
+func (s *Step) startBegan(facts HostFacts) bool {
+	j := s.Book.Journal()
+	ran := slices.ContainsFunc(facts.Instances, func(i Instance) bool {
+		return slices.Contains(s.Services, i.Service.Name) && i.Service.State != "Stopped"
+	})
+	return j.Octopus.StartBegan || j.Deadman != nil || j.Host != nil && j.Host.Restored || ran
+}
+
+// revert asks the provider, once more after a lost reply: nothing was started in between, so a second revert to
+// the same point changes nothing.
+func (s *Step) revert(ctx context.Context, before HostFacts) error {
+	p := s.point()
+	if before.Windows.Boot != "" { // the host's counter is then below ours once it is reverted
+		if err := s.intend(ctx, "revert to "+p.Name); err != nil {
+			s.warn("%v; the runner's copy of the journal is what counts", err)
+		}
+	} else {
+		s.Book.Next(s.Phase, "revert to "+p.Name)
+	}
+	if err := s.Book.Save(); err != nil {
+		return err
+	}
+	if before.Windows.Boot != "" { // the revert rewinds the lease as well, and calls that held it would be refused
+		if err := s.Host.Release(ctx); err != nil {
+			return err
+		}
+	}
+	for try := 1; ; try++ {
+		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
+		err := s.Provider.Revert(limited, p, func(text string) { s.progress("%s", text) })
+		cancel()
+		if err == nil || !Transient(err) || try == 2 || ctx.Err() != nil {
+			return err
+		}
+		s.warn("no answer to the revert (%v); asking for it once more, nothing was started meanwhile", err)
+	}
+}
+
+// reverted waits for the host, proves that its operating system is the earlier one, and gives it the newest
+// journal back, for its own is as old as the precaution.
+func (s *Step) reverted(ctx context.Context, before HostFacts) error {
+	prior := s.Book.Journal().Host
+	began := s.Clock.Now()
+	want := Readiness{Quiet: quietPeriod, Limit: s.Rules.RebootTimeout}
+	if prior != nil && before.Windows.Boot != prior.Boot { // otherwise a snapshot with its memory goes on in the same boot
+		want.BootBefore = before.Windows.Boot
+	}
+	now, err := s.Host.Ready(ctx, want, func(what string) {
+		s.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: s.Clock.Since(began).Seconds(), Limit: want.Limit.Seconds()})
+	})
+	if err != nil {
+		return &Fault{Kind: ErrUnreadable, Subject: s.Node, Problem: "it is not proved that the host is back after the revert", Cause: err, Remedy: "look at its console; once it is up, run octopatch recover again"}
+	}
+	s.Report.After = now
+	facts, err := s.Host.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	unproved := func(problem string) error {
+		return &Fault{Kind: ErrUnreadable, Subject: s.Node, Problem: "it is not proved that the operating system is the one before patching: " + problem, Remedy: "look at the machine and at the provider's own log"}
+	}
+	ours := s.Book.Journal()
+	switch {
+	case prior == nil:
+		return unproved("the journal does not say what it was")
+	case now.Build != prior.Build || now.UBR != prior.UBR:
+		return unproved(fmt.Sprintf("it is %s.%d and was %s.%d", now.Build, now.UBR, prior.Build, prior.UBR))
+	case facts.Journal == nil || facts.Journal.Run != ours.Run:
+		return unproved("this run's journal is not on the host")
+	case s.Provider.Rewinds() == RewindsDisks && facts.Journal.Counter >= ours.Counter:
+		return unproved("the journal on the host was not rewound")
+	}
+	for _, i := range facts.Instances { // the host may not have answered before
+		if strings.EqualFold(i.Node, s.Node) {
+			s.Instance = i
+		}
+	}
+	s.progress("the operating system is the one before patching: %s.%d, booted %s", now.Build, now.UBR, facts.BootTime.UTC().Format("2006-01-02 15:04:05 MST"))
+	if len(facts.Pending) > 0 {
+		s.Report.RebootPending = true
+		s.warn("a reboot was pending before patching already (%s), and is again", strings.Join(facts.Pending, ", "))
+	}
+	if err := s.Relock(ctx); err != nil {
+		return err
+	}
+	return s.intend(ctx, "go on after the revert") // with the newest journal, as the first call
+}

@@ -1,0 +1,139 @@
+package windows
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
+)
+
+// table is what the matrix shows under go test -v.
+type table struct {
+	mu    sync.Mutex
+	cells map[string]string
+}
+
+func (t *table) set(row, column, mark string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cells == nil {
+		t.cells = map[string]string{}
+	}
+	if had := t.cells[row+"|"+column]; had != "" && had != "ok" {
+		return // what was worse stays
+	}
+	t.cells[row+"|"+column] = mark
+}
+
+func (t *table) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nPowerShell and twin: the same answer and the same host afterwards\n| %-26s |", "state")
+	for _, c := range cells(state{}) {
+		fmt.Fprintf(&b, " %-7s |", c.name)
+	}
+	for _, s := range states() {
+		if _, asked := t.cells[s.name+"|"+cells(state{})[0].name]; !asked {
+			continue // with -run
+		}
+		fmt.Fprintf(&b, "\n| %-26s |", s.name)
+		for _, c := range cells(state{}) {
+			fmt.Fprintf(&b, " %-7s |", t.cells[s.name+"|"+c.name])
+		}
+	}
+	return b.String()
+}
+
+// TestPowerShellConformance holds PowerShell and the twins to the same answers, and to the same host afterwards:
+// every script, in every state of a host. It is what renews the twins' record.
+func TestPowerShellConformance(t *testing.T) {
+	needPowerShell(t)
+	if *renew {
+		proved := map[string]string{}
+		for _, name := range scripts.Names() {
+			proved[name] = scripts.SHA256(name)
+		}
+		Trust(proved)
+	}
+	seen := map[string]bool{}
+	var shown table
+	t.Run("all", func(t *testing.T) {
+		for _, s := range states() {
+			for _, c := range cells(s) {
+				seen[c.name], seen[c.script] = true, true
+				t.Run(s.name+"/"+c.name, func(t *testing.T) {
+					t.Parallel()
+					conform(t, &shown, s, c)
+				})
+			}
+		}
+		for name, steps := range stories() {
+			t.Run("story/"+name, func(t *testing.T) {
+				t.Parallel()
+				tell(t, steps, warmShell)
+			})
+		}
+	})
+	t.Log(shown.String())
+	for _, name := range scripts.Names() {
+		if !seen[name] {
+			t.Errorf("%s.ps1 is in no column", name)
+		}
+	}
+	if *renew && !t.Failed() {
+		text, err := json.MarshalIndent(Recorded(), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("twins.json", append(text, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func needPowerShell(t *testing.T) {
+	t.Helper()
+	if _, err := FindPowerShell(); err != nil {
+		t.Skip("no PowerShell on PATH: ", err)
+	}
+	if testing.Short() {
+		t.Skip("takes minutes with PowerShell")
+	}
+}
+
+func conform(t *testing.T, shown *table, s state, c cell) {
+	mark := "skipped"
+	defer func() { shown.set(s.name, c.name, mark) }()
+	judged(t, func(slower float64) string { return compare(t, s, c, scripts.Text(c.script), warmShell, slower) })
+	mark = "ok"
+	if t.Failed() {
+		mark = "DIFFERS"
+	}
+}
+
+// TestPowerShellTransport: what the network does to a command happens to both alike, once each.
+func TestPowerShellTransport(t *testing.T) {
+	needPowerShell(t)
+	requests := map[string]step{}
+	for _, c := range cells(state{}) {
+		requests[c.name] = c.step
+	}
+	requests["work"] = step{"work", work("scan", true)}
+	faults := map[string]string{"connection-reset": "probe"}
+	for _, script := range writes {
+		faults["lost-"+script], faults["unapplied-"+script] = script, script
+	}
+	for fault, script := range faults {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			judged(t, func(slower float64) string {
+				return compare(t, state{faults: fault}, cell{script, requests[script]}, scripts.Text(script), startShell, slower)
+			})
+		})
+	}
+}

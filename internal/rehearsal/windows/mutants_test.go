@@ -1,0 +1,141 @@
+package windows
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
+)
+
+// mutant is a fault that somebody could make in a script. The state and the column are where it shows.
+type mutant struct {
+	name, script, from, to string
+	state, column          string
+}
+
+// mutants are faults of every kind that a review might miss: a comparison turned round, a missing
+// -ErrorAction, a wrong property, a code left out.
+func mutants() []mutant {
+	return []mutant{
+		{"the owner of the folder: -cnotcontains becomes -ccontains", "probe", "$trusted -cnotcontains $owner", "$trusted -ccontains $owner", "foreign folder", "probe"},
+		{"an access entry: -or becomes -and", "record", "$field[0] -cne 'A' -or ", "$field[0] -cne 'A' -and ", "wider access list", "record"},
+		{"inherited access is not looked for", "record", "'^(?:AI|AR)*P'", "'^(?:AI|AR)*'", "inherited access list", "record"},
+		{"reparse points are not looked for", "probe", "[IO.FileAttributes]::ReparsePoint", "[IO.FileAttributes]::Offline", "reparse point", "probe"},
+		{"the journal's run: -cne becomes -ceq", "record", "[string]$Journal.run -cne", "[string]$Journal.run -ceq", "journal of another run", "record"},
+		{"the journal's counter: -lt becomes -gt", "record", "[int64]$Change.counter -lt", "[int64]$Change.counter -gt", "journal further on", "record"},
+		{"a newer journal is taken for ours", "record", "if ($journal.format -ne 1)", "if ($journal.format -eq 1)", "journal newer", "record"},
+		{"a live lease: -lt becomes -gt", "record", "-lt 3 * [int64]$Lease.every", "-gt 3 * [int64]$Lease.every", "lease of another", "record"},
+		{"a lease that was taken over: -cne becomes -ceq", "record", "[string]$lease.nonce -cne [string]$Mine.nonce", "[string]$lease.nonce -ceq [string]$Mine.nonce", "lease taken over", "record"},
+		{"the switch fires too early: -lt becomes -gt", "deadman", "-lt [int64]$armed.after", "-gt [int64]$armed.after", "switch armed", "deadman"},
+		{"the switch never fires: the hour", "deadman", "$now -lt [int64]$armed.until", "$now -gt [int64]$armed.until", "switch set for an hour", "deadman"},
+		{"the delayed start: a wrong property", "probe", "'DelayedAutoStart'", "'DelayedStart'", "healthy", "probe"},
+		{"the delayed start is forgotten", "start", "start= delayed-auto | Out-Null", "start= auto | Out-Null", "held by this run", "start"},
+		{"watchdogs: -not is missing", "start", "if (-not $watchdog.enabled)", "if ($watchdog.enabled)", "held by this run", "start"},
+		{"what ran before: -notin becomes -in", "start", "[string]$was.state -notin", "[string]$was.state -in", "held by this run", "start"},
+		{"watchdogs are not held: -ne becomes -eq", "stop", "-ne 'Disabled') { Disable-ScheduledTask", "-eq 'Disabled') { Disable-ScheduledTask", "healthy", "stop"},
+		{"start types are not held: -eq becomes -ne", "stop", "StartMode -eq 'Auto') { Set-StartType", "StartMode -ne 'Auto') { Set-StartType", "healthy", "stop"},
+		{"a pending reboot: a wrong key", "probe", `$ComponentServicing\RebootPending`, `$ComponentServicing\RebootRequired`, "reboot pending", "probe"},
+		{"a computer rename: -ne becomes -eq", "probe", "$active -ne $wanted", "$active -eq $wanted", "reboot pending softly", "probe"},
+		{"servicing at work counts as idle", "ready", "-notin 0, 1)", "-notin 0, 1, 2)", "servicing at work", "ready"},
+		{"somebody's shutdown: 1190 is not known", "reboot", "$code -eq 1190", "$code -eq 1191", "shutdown scheduled", "reboot"},
+		{"a shutdown in progress: 1115 is not known", "reboot", "$code -in 1115, 1717", "$code -in 1717", "shutdown in progress", "reboot"},
+		{"-ErrorAction is missing", "follow", " -ErrorAction SilentlyContinue", "", "worker done", "follow"},
+		{"an installation is cut short", "clear", "'mode' 'install') -eq 'install'", "'mode' 'install') -eq 'none'", "worker installing", "clear"},
+		{"somebody's journal is cleared: -cne becomes -ceq", "clear", "[string]$journal.run -cne", "[string]$journal.run -ceq", "journal of another run", "clear"},
+		{"the number of instances: -ne becomes -eq", "undrain", "$service.Count -ne 1", "$service.Count -eq 1", "healthy", "undrain"},
+		{"the worker runs as NETWORK SERVICE", "work", "<UserId>S-1-5-18</UserId>", "<UserId>S-1-5-20</UserId>", "healthy", "work"},
+		{"drivers: 2 becomes 1", "worker", "'Type' 1) -eq 2", "'Type' 1) -eq 1", "healthy", "worker"},
+		{"user input: a wrong property", "worker", "'CanRequestUserInput'", "'CanRequestInput'", "user input", "worker"},
+		{"classifications: -notcontains becomes -contains", "worker", "-notcontains $Facts.classification", "-contains $Facts.classification", "healthy", "worker"},
+		{"the licence is not accepted", "worker", "$Update.AcceptEula()", "$null = $Update", "healthy", "worker"},
+		{"what is searched: 0 becomes 1", "worker", "IsInstalled=0", "IsInstalled=1", "healthy", "worker"},
+		{"a reboot first: a wrong property", "worker", "'RebootRequiredBeforeInstallation'", "'RebootRequiredBefore'", "reboot pending", "worker"},
+		{"the code of a failure: -ne becomes -eq", "worker", "$result.HResult -ne 0", "$result.HResult -eq 0", "update fails", "worker"},
+		{"an error that passes is not known", "worker", "'0x8024402C', ", "", "search fails", "worker"},
+		{"an exclusive update: 2 becomes 1", "worker", "'Impact' 0) -eq 2", "'Impact' 0) -eq 1", "exclusive update", "worker"},
+	}
+}
+
+// mutate is the script's text with the fault in it.
+func (m mutant) mutate(t *testing.T) string {
+	t.Helper()
+	text := scripts.Text(m.script)
+	if !strings.Contains(text, m.from) {
+		t.Fatalf("%s.ps1 holds no %q any more: the mutant is to follow the script", m.script, m.from)
+	}
+	return strings.ReplaceAll(text, m.from, m.to)
+}
+
+func columnOf(s state, name string) cell {
+	for _, c := range cells(s) {
+		if c.name == name {
+			return c
+		}
+	}
+	return cell{}
+}
+
+// TestMutantsAreOfTheScripts needs no PowerShell: each fault on the list can still be made, and has its place.
+func TestMutantsAreOfTheScripts(t *testing.T) {
+	t.Parallel()
+	rows := map[string]bool{}
+	for _, s := range states() {
+		rows[s.name] = true
+	}
+	for _, m := range mutants() {
+		if !rows[m.state] || columnOf(state{}, m.column).name == "" {
+			t.Errorf("%s: there is no state %q or no column %q", m.name, m.state, m.column)
+		}
+		if m.mutate(t) == scripts.Text(m.script) {
+			t.Errorf("%s: nothing is changed", m.name)
+		}
+	}
+}
+
+// TestPowerShellMutants: the conformance suite turns red for every fault on the list.
+func TestPowerShellMutants(t *testing.T) {
+	needPowerShell(t)
+	rows := map[string]state{}
+	for _, s := range states() {
+		rows[s.name] = s
+	}
+	var mu sync.Mutex
+	marks := map[string]string{}
+	t.Run("all", func(t *testing.T) {
+		for i, m := range mutants() {
+			t.Run(fmt.Sprintf("%02d", i+1), func(t *testing.T) {
+				t.Parallel()
+				s, c, text := rows[m.state], columnOf(rows[m.state], m.column), m.mutate(t)
+				if m.script == "worker" {
+					c = withWorker(c, text)
+					text = scripts.Text("work")
+				}
+				mark := "caught"
+				if compare(t, s, c, text, warmShell, 1) == "" {
+					mark = "SURVIVES"
+					t.Errorf("%s.ps1, %s: nobody notices", m.script, m.name)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				marks[m.name] = mark
+			})
+		}
+	})
+	var b strings.Builder
+	for _, m := range mutants() {
+		fmt.Fprintf(&b, "\n| %-8s | %-7s | %-52s | %s, %s |", marks[m.name], m.script, m.name, m.state, m.column)
+	}
+	t.Log(b.String())
+}
+
+// withWorker asks for the same with another worker.
+func withWorker(c cell, text string) cell {
+	request := map[string]any{}
+	for k, v := range c.request {
+		request[k] = v
+	}
+	request["worker"] = text
+	return cell{c.name, step{c.script, request}}
+}

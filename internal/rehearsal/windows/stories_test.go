@@ -1,0 +1,69 @@
+package windows
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
+)
+
+// stories are what a state alone does not show: one thing after another, compared after each.
+func stories() map[string][]step {
+	probe := step{"probe", probing}
+	health := step{"health", healthy}
+	record := func(n int) step { return step{"record", changing(n, nil)} }
+	stop := func(n int) step { return step{"stop", changing(n, stopping)} }
+	start := func(n int) step { return step{"start", changing(n, starting)} }
+	clear := step{"clear", map[string]any{"run": "r1"}}
+	scan := step{"work", work("scan", false)}
+	fires := step{"deadman", nil}
+	silent := map[string]any{"script": scripts.Text("deadman"), "after": 2700, "until": 0}
+	overdue := map[string]any{"script": scripts.Text("deadman"), "after": 0, "until": 1}
+	atOnce := map[string]any{"script": scripts.Text("deadman"), "after": 1, "until": 0}
+	return map[string][]step{
+		"fresh": {probe, health, {"ready", quiet}, {"clear", map[string]any{"run": ""}}, scan, {"follow", work("scan", false)}, probe},
+		"journal": {record(1), probe, record(1), record(0), {"record", map[string]any{"change": change("r2", 9)}}, {"record", map[string]any{"change": change("", 9)}},
+			{"clear", map[string]any{"run": "r2"}}, {"clear", map[string]any{"run": ""}}, clear, probe},
+		"services": {stop(1), probe, health, stop(2), start(3), start(4), probe, clear},
+		"unchanged": {start(1), {"undrain", changing(2, map[string]any{"instance": "Other"})}, {"stop", changing(3, map[string]any{"services": []string{"No Such $'[Service"}, "limit": 10})},
+			{"health", map[string]any{"services": []string{"No Such"}, "prefixes": []string{}}}},
+		"download": {{"work", work("download", false)}, probe},
+		"sources":  {from("microsoft-update"), from("windows-update"), from("wsus"), from("nowhere")},
+		"install":  {stop(1), {"work", install(2)}, {"follow", install(2)}, probe, {"reboot", changing(3, commenting)}},
+		"lease": {lease("take", "a", ""), probe, lease("take", "a", ""), lease("take", "b", ""), lease("take", "b", "a"), leased(record(1), "a"), leased(record(2), "b"), record(2),
+			scan, clear, leased(probe, "b"), leased(clear, "a"), probe, lease("release", "b", ""), lease("release", "a", ""), probe, leased(record(1), "a")},
+		"released lease": {lease("take", "a", ""), leased(record(1), "a"), lease("release", "a", ""), probe, record(2), lease("take", "b", ""), lease("take", "b", "c"), lease("take", "b", "a"),
+			leased(scan, "b"), leased(clear, "b"), lease("release", "b", ""), probe},
+		"armed": {lease("take", "a", ""), leased(armed(stop(1), silent), "a"), probe, fires, leased(armed(record(2), map[string]any{"off": true}), "a"), probe,
+			leased(armed(record(3), overdue), "a"), fires, leased(start(4), "a"), probe, fires, leased(clear, "a")},
+		"fired": {lease("take", "a", ""), leased(armed(stop(1), overdue), "a"), lease("release", "a", ""), fires, probe, health, fires, lease("take", "b", "deadman"),
+			leased(stop(9), "b"), probe, leased(start(10), "b"), leased(clear, "b"), lease("release", "b", "")},
+		"fired in silence":    {lease("take", "a", ""), leased(armed(stop(1), atOnce), "a"), fires, probe, leased(record(2), "a")},
+		"fired without lease": {armed(stop(1), silent), fires, probe},
+	}
+}
+
+// from is a search at another source of updates.
+func from(source string) step {
+	w := work("scan", false)
+	w["job"] = "job-" + source
+	w["filter"].(map[string]any)["source"] = source
+	return step{"work", w}
+}
+
+// tell tells a story to both, and compares after each step.
+func tell(t *testing.T, steps []step, run shell) {
+	speed := cell{}.speed()
+	if steps[len(steps)-1].script == "reboot" {
+		speed = 10 // five seconds must be enough for PowerShell to end
+	}
+	judged(t, func(slower float64) string {
+		p, all := newPair(t, state{}, speed/slower, run), ""
+		for i, one := range steps {
+			if diff := p.ask(t, one, scripts.Text(one.script)); diff != "" {
+				all += fmt.Sprintf("%d. %s:\n%s\n", i+1, one.script, diff)
+			}
+		}
+		return all
+	})
+}

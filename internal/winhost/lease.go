@@ -17,6 +17,7 @@ import (
 type held struct {
 	mu      sync.Mutex
 	nonce   string // empty: not taken
+	asked   string // the nonce that the lease was last asked with: the answer may have been lost
 	every   time.Duration
 	renewed time.Time
 	calls   int // on their way
@@ -130,6 +131,9 @@ func checkLease(l *procedure.Lease) error {
 
 // Take asks for the host's lease.
 func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, error) {
+	h.held.mu.Lock()
+	h.held.asked = c.Nonce
+	h.held.mu.Unlock()
 	a, err := call[claimed](ctx, h, "lease", leaseRequest{"take", c.Run, c.Owner, c.Attempt, c.Nonce, seconds(c.Every), c.Expect}, writeLimit, nil)
 	if err != nil {
 		return procedure.Claimed{}, err
@@ -143,18 +147,26 @@ func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, 
 	return procedure.Claimed{Held: a.Held, Lease: a.Lease, Live: a.Live, Journal: a.Journal}, nil
 }
 
-// Release lets the lease go.
+// Release lets the lease go, also one that was asked for and whose answer was lost. It ends as ErrTaken where the
+// lease is somebody else's by now.
 func (h *Host) Release(ctx context.Context) error {
 	h.held.mu.Lock()
-	nonce := h.held.nonce
+	nonce, held := h.held.nonce, h.held.nonce != ""
+	if !held {
+		nonce = h.held.asked
+	}
 	h.held.mu.Unlock()
 	if nonce == "" {
 		return nil
 	}
-	if _, err := call[claimed](ctx, h, "lease", leaseRequest{Action: "release", Nonce: nonce}, writeLimit, nil); err != nil {
+	a, err := call[claimed](ctx, h, "lease", leaseRequest{Action: "release", Nonce: nonce}, writeLimit, nil)
+	if err != nil {
 		return err
 	}
 	h.held.took("", 0, time.Time{})
+	if held && a.Lease != nil && a.Lease.Nonce != nonce {
+		return &procedure.Fault{Kind: procedure.ErrTaken, Subject: h.name, Problem: fmt.Sprintf("run %s of %s holds its lease now", a.Lease.Run, a.Lease.Owner), Remedy: "octopatch status shows who works on it"}
+	}
 	return nil
 }
 

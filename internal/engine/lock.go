@@ -17,6 +17,7 @@ func (e *Engine) openRun(targets []*target) (string, error) {
 	run := ""
 	var faults []error
 	for _, t := range targets {
+		e.tellFired(t)
 		open, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 		faults = append(faults, err)
 		if open != "" && run != "" && open != run {

@@ -118,6 +118,7 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 			}
 			continue
 		}
+		e.tellFired(t)
 		j, l := t.facts.Journal, t.facts.Lease
 		if j == nil && l == nil {
 			continue

@@ -50,6 +50,12 @@ func (l *held) begin(clk clock.Clock, request *[]byte, script string) (end func(
 	}
 }
 
+func (l *held) ask(nonce string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = nonce
+}
+
 // busy keeps everybody else from renewing the lease meanwhile: a host that is not quite back must not be sent more
 // logins than Ready counts.
 func (l *held) busy() (end func()) {
@@ -131,10 +137,11 @@ func checkLease(l *procedure.Lease) error {
 
 // Take asks for the host's lease.
 func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, error) {
-	h.held.mu.Lock()
-	h.held.asked = c.Nonce
-	h.held.mu.Unlock()
+	h.held.ask(c.Nonce)
 	a, err := call[claimed](ctx, h, "lease", leaseRequest{"take", c.Run, c.Owner, c.Attempt, c.Nonce, seconds(c.Every), c.Expect}, writeLimit, nil)
+	if err == nil && !a.Held || err != nil && !procedure.Transient(err) {
+		h.held.ask("") // it is known that there is nothing to let go of
+	}
 	if err != nil {
 		return procedure.Claimed{}, err
 	}
@@ -164,6 +171,7 @@ func (h *Host) Release(ctx context.Context) error {
 		return err
 	}
 	h.held.took("", 0, time.Time{})
+	h.held.ask("")
 	if held && a.Lease != nil && a.Lease.Nonce != nonce {
 		return &procedure.Fault{Kind: procedure.ErrTaken, Subject: h.name, Problem: fmt.Sprintf("run %s of %s holds its lease now", a.Lease.Run, a.Lease.Owner), Remedy: "octopatch status shows who works on it"}
 	}

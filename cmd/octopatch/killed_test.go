@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +122,22 @@ func diesAt(t *attempt, nodes int, at string) {
 			t.Error("it has done its work and is still there")
 		}
 	}
-	octopatch(t.Context(), w.Environ(), "status").wants(t, 0, "the dead-man switch fired at ", "nothing was heard of the run for ")
+	people := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		people <- string(text)
+	}))
+	defer hook.Close()
+	asked := with(w.Environ(), "OCTOPATCH_NOTIFY=generic://"+strings.TrimPrefix(hook.URL, "http://")+"/key-of-the-webhook?disabletls=yes")
+	octopatch(t.Context(), asked, "status").wants(t, 0, "the dead-man switch fired at ", "nothing was heard of the run for ")
+	select {
+	case text := <-people:
+		if !strings.Contains(text, "node OCTO-01 the dead-man switch fired at ") || !strings.Contains(text, "Next: octopatch run") {
+			t.Errorf("people are told %q", text)
+		}
+	default:
+		t.Error("nobody was told that the dead-man switch fired")
+	}
 	if err := w.Clock.Sleep(t.Context(), 46*time.Minute); err != nil { // until the leases of the other hosts are stale
 		t.Fatal(err)
 	}

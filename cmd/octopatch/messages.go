@@ -21,9 +21,9 @@ func (s *session) openNotify() error {
 	return nil
 }
 
-// announces: looking is nobody else's business.
+// announces: looking is nobody else's business, but for what status finds to have happened meanwhile.
 func (s *session) announces() bool {
-	return s.command.need == settings.Change || s.command.name == procedure.Schedule
+	return s.command.need == settings.Change || s.command.name == procedure.Schedule || s.command.name == "status"
 }
 
 // announced tells the teams of the window.

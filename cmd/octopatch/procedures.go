@@ -132,12 +132,16 @@ func runPlan(ctx context.Context, s *session) int {
 }
 
 func runStatus(ctx context.Context, s *session) int {
+	if s.announces() {
+		s.sink = report.Tee{s.sink, s.notify}
+	}
 	w, err := s.wire()
 	if err != nil {
 		return s.refuse(err)
 	}
 	defer w.close()
 	journals, err := w.engine.Status(ctx)
+	s.sendLast(ctx, procedure.Event{})
 	if s.asJSON {
 		_ = report.WriteJSON(s.out, journals) // a closed pipe
 	} else {

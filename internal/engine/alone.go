@@ -109,6 +109,7 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 	if err := e.probe(ctx, t); err != nil {
 		return nil, "", err
 	}
+	e.tellFired(t)
 	_, err = e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 	if err := errors.Join(err, e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
 		return nil, "", err

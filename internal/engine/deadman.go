@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -36,6 +37,24 @@ func (e *Engine) rearm(ctx context.Context, t *target, phase string) {
 	if err != nil {
 		e.warn(t.name, "the dead-man switch of the host could not be set: %v", err)
 	}
+}
+
+// tellFired alerts people to a switch that has fired: nobody was at work on the node any more.
+func (e *Engine) tellFired(t *target) {
+	j := t.facts.Journal
+	if j == nil || j.Deadman == nil {
+		return
+	}
+	f := j.Deadman
+	words := fmt.Sprintf("the dead-man switch fired at %s and started the service again: %s", clockTime(time.Unix(f.At, 0)), f.Why)
+	if f.Faults != "" {
+		words += "; it could not put back: " + f.Faults
+	}
+	next := "octopatch run"
+	if e.alone { // the process that opens the node by hand
+		next = "OCTOPATCH_NODE=" + t.name + " octopatch " + j.Next()
+	}
+	e.event(procedure.Event{Type: procedure.Warning, Alert: true, Node: t.name, Message: words, Next: next})
 }
 
 // tellHour says when the switch fires after a phase that ran alone.

@@ -89,6 +89,8 @@ type target struct {
 	services []string
 	book     *procedure.Book
 	staged   procedure.WorkResult
+	skew     time.Duration // of the host's clock against ours
+	warnings []string      // what the machine makes one doubt
 	report   *procedure.NodeReport
 	began    bool // something was or may have been changed
 	held     bool // stays out of service, because its health is not proved

@@ -104,7 +104,7 @@ func (h *fakeHost) windows() procedure.Windows {
 func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
-	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent",
+	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
 		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name, Version: n.version, OnDisks: n.onDisks}}}
 	if n.journal != nil {
 		j := *n.journal

@@ -66,7 +66,10 @@ func (e *Engine) probe(ctx context.Context, t *target) error {
 	for try := 1; ; try++ {
 		facts, err := t.host.Probe(ctx)
 		if err == nil {
-			t.facts = facts
+			t.facts, t.skew = facts, 0
+			if !facts.Time.IsZero() {
+				t.skew = facts.Time.Sub(e.Clock.Now())
+			}
 			return nil
 		}
 		if try == tries || !procedure.Transient(err) {
@@ -102,10 +105,7 @@ func (e *Engine) mapHost(s *survey, t *target) error {
 	if e.Rules.Reboot == procedure.RebootNever && len(t.facts.Pending) > 0 && t.facts.Journal == nil { // one that a run left open is not stranded for it
 		faults = append(faults, procedure.Refuse("OCTOPATCH_REBOOT", fmt.Sprintf("says never, and node %s has a reboot pending already (%s)", t.name, strings.Join(t.facts.Pending, ", ")), "reboot it first, or set OCTOPATCH_REBOOT=if-required"))
 	}
-	if skew := t.facts.Time.Sub(e.Clock.Now()).Abs(); skew.Minutes() > 5 && !t.facts.Time.IsZero() {
-		e.warn(t.name, "the clocks of runner and host differ by %s", skew.Round(1e9))
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, e.checkMachine(t)...)...)
 }
 
 // findInstance: the host must run the node, and no other instance that nobody has named.

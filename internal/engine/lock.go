@@ -17,6 +17,7 @@ func (e *Engine) openRun(targets []*target) (string, error) {
 	run := ""
 	var faults []error
 	for _, t := range targets {
+		e.tellFired(t)
 		open, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 		faults = append(faults, err)
 		if open != "" && run != "" && open != run {
@@ -131,16 +132,8 @@ func (e *Engine) unlock(ctx context.Context, targets []*target) {
 		e.keeping.Wait()
 	}
 	_ = e.each(targets, func(t *target) error {
-		var err error
-		for range 3 {
-			if err = t.host.Release(ctx); err == nil || !procedure.Transient(err) {
-				break
-			}
-			if e.Clock.Sleep(ctx, probeEvery) != nil {
-				break
-			}
-		}
-		if err != nil {
+		err := e.tellHost(ctx, func() error { return t.host.Release(ctx) })
+		if err != nil && !errors.Is(err, procedure.ErrTaken) {
 			e.warn(t.name, "the lease could not be given back, so others are refused until it is stale: %v", err)
 			if t.report.Next != "" { // whoever follows it may be somebody else
 				t.report.Next = "OCTOPATCH_TAKEOVER=" + e.Run + " " + t.report.Next

@@ -182,15 +182,57 @@ func TestPhasesAfterTheDeadman(t *testing.T) {
 		if j := w.nodes[0].journal; j == nil || j.Deadman == nil || j.Next() != procedure.Exit {
 			t.Fatalf("the switch has not fired: %+v", j)
 		}
+		e, seen := w.engine()
+		w.named(e)
+		if _, err := e.Status(context.Background()); err != nil {
+			t.Error(err)
+		}
+		told(t, seen, "octopatch run")
 		if r := alone(w, "patch", "A"); r.Exit != ExitRefused || !strings.Contains(fmt.Sprint(r.Err), "run octopatch stop first") {
 			t.Errorf("patch: exit %d, %v", r.Exit, r.Err)
 		}
-		if r := alone(w, "exit", "A"); r.Exit != ExitDone {
+		e, seen = w.engine()
+		e.Node = "A"
+		exit, _ := procedure.Find(procedure.Exit)
+		if r := e.Alone(context.Background(), exit); r.Exit != ExitDone {
 			t.Errorf("exit: exit %d, %v", r.Exit, r.Err)
 		}
+		told(t, seen, "OCTOPATCH_NODE=A octopatch exit")
 		w.nodes[1].lease = nil // of the host that was only waiting
 		if got := w.snapshot(); got != before {
 			t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
 		}
+	})
+}
+
+// told: people are alerted to the switch of A once, with the command that goes on.
+func told(t *testing.T, seen *recorder, next string) {
+	t.Helper()
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	var alerts []procedure.Event
+	for _, e := range seen.events {
+		if e.Alert {
+			alerts = append(alerts, e)
+		}
+	}
+	if len(alerts) != 1 || alerts[0].Node != "A" || alerts[0].Next != next || !strings.Contains(alerts[0].Message, "the dead-man switch fired at ") || !strings.Contains(alerts[0].Message, "nothing was heard of the run") {
+		t.Errorf("alerts: %+v", alerts)
+	}
+}
+
+// TestRunAfterTheDeadman: the run that goes on alerts people to it first.
+func TestRunAfterTheDeadman(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		killed(w, 6*time.Minute, func(e *Engine) { w.named(e); e.Rules.Deadman = 45 * time.Minute })
+		time.Sleep(95 * time.Minute)
+		w.deadmen(t)
+		e, seen := w.engine()
+		w.named(e)
+		if r := e.RunAll(context.Background()); r.Exit != ExitDone {
+			t.Errorf("run: exit %d, %v", r.Exit, r.Err)
+		}
+		told(t, seen, "octopatch run")
 	})
 }

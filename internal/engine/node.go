@@ -97,7 +97,8 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 	case procedure.Stop, procedure.Precaution:
 		back = []string{procedure.Start, procedure.Exit}
 	case procedure.Patch:
-		if errors.Is(r.Err, procedure.ErrStopped) { // a hook forbade it, so nothing was patched
+		// A hook forbade it, so nothing was patched, unless an earlier process of this run had begun to.
+		if errors.Is(r.Err, procedure.ErrStopped) && !t.patchBegan() {
 			back = []string{procedure.Start, procedure.Exit}
 		}
 	}
@@ -152,9 +153,27 @@ func worse(a, b procedure.Kind) procedure.Kind {
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
 	t.report.Next = goOn(t)
-	if _, err := t.host.Arm(ctx, t.book.Note(phase, "held: "+t.report.Reason), procedure.Deadman{Off: true}); err != nil {
+	note := t.book.Note(phase, "held: "+t.report.Reason)
+	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
+	if err != nil {
 		e.warn(t.name, "why it is held could not be written to the host: %v", err)
 	}
+}
+
+// tellHost makes a call that may be repeated, three times where the host does not answer.
+func (e *Engine) tellHost(ctx context.Context, call func() error) error {
+	var err error
+	for range 3 {
+		if err = call(); err == nil || !procedure.Transient(err) || e.Clock.Sleep(ctx, probeEvery) != nil {
+			break
+		}
+	}
+	return err
+}
+
+// patchBegan: this run has asked the host for an installation before.
+func (t *target) patchBegan() bool {
+	return t.facts.Journal != nil && t.facts.Journal.Phases[procedure.Patch].Began != 0
 }
 
 // goOn is the one command that goes on with a node after a phase ended badly.
@@ -164,15 +183,7 @@ func goOn(t *target) string {
 
 // clear removes what is ours from the host once nothing of ours is left to undo.
 func (e *Engine) clear(ctx context.Context, t *target) {
-	var err error
-	for range 3 {
-		if err = t.host.Clear(ctx, t.book.Journal().Run); err == nil || !procedure.Transient(err) {
-			break
-		}
-		if e.Clock.Sleep(ctx, probeEvery) != nil {
-			break
-		}
-	}
+	err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.book.Journal().Run) })
 	if err != nil {
 		e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v", err)
 	}
@@ -196,7 +207,9 @@ func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []procedure.Phase) {
 	t.report.Result, t.report.Reason = procedure.Failed, fmt.Sprintf("interrupted in %s", rest[0].Name)
 	ctx, released := e.grace, false
-	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait {
+	intent := t.book.Journal().Intent
+	unstopped := rest[0].Name == procedure.Stop && (intent == nil || intent.Phase != procedure.Stop) // nothing was asked of the host yet
+	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait || unstopped {
 		if err := e.step(t, topology, procedure.Exit).Release(ctx); err == nil {
 			released = true
 			e.clear(ctx, t)

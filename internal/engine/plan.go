@@ -28,6 +28,9 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 	}
 	for _, t := range s.targets {
 		plan.Nodes = append(plan.Nodes, e.planNode(s, t))
+		for _, w := range append(t.warnings, t.short()...) {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+w)
+		}
 		if _, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
@@ -43,7 +46,8 @@ func (e *Engine) planNode(s *survey, t *target) procedure.PlanNode {
 	must, humans := procedure.HoldsDrain(state, s.tasks, e.Rules)
 	n := procedure.PlanNode{
 		Node: t.name, Host: t.hostName, Windows: t.facts.Windows, Pending: t.facts.Pending, Services: t.services,
-		Holds: must, Humans: humans, Updates: t.staged.Taken(), Free: t.facts.FreeBytes,
+		Holds: must, Humans: humans, Updates: t.staged.Taken(), Free: t.facts.FreeBytes, Need: t.staged.Need,
+		Soft: t.facts.Soft, Busy: t.facts.Busy, Policy: t.facts.Policy, Agents: t.facts.Agents, Skew: t.skew.Seconds(),
 	}
 	for _, u := range t.staged.Updates {
 		if u.Skip != "" {
@@ -114,6 +118,7 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 			}
 			continue
 		}
+		e.tellFired(t)
 		j, l := t.facts.Journal, t.facts.Lease
 		if j == nil && l == nil {
 			continue

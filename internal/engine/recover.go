@@ -51,10 +51,11 @@ func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.
 }
 
 // recoverByItself is what OCTOPATCH_ON_FAILURE=recover does with a node that would be held. A login that the
-// host or Octopus refuses says nothing of the node's health, so that it stays as it is.
+// host or Octopus refuses says nothing of the node's health, and neither does a lease that is somebody else's by now:
+// then it stays as it is.
 func (e *Engine) recoverByItself(ctx context.Context, t *target, topology procedure.Topology, failed procedure.Result) {
 	taken := t.book.Journal().Precaution
-	if !t.held || e.Rules.OnFailure != procedure.OnFailureRevert || taken == nil || errors.Is(failed.Err, procedure.ErrDenied) || ctx.Err() != nil {
+	if !t.held || e.Rules.OnFailure != procedure.OnFailureRevert || taken == nil || errors.Is(failed.Err, procedure.ErrDenied) || errors.Is(failed.Err, procedure.ErrTaken) || ctx.Err() != nil {
 		return
 	}
 	e.warn(t.name, "its health is not proved; going back to the precaution %s (OCTOPATCH_ON_FAILURE=recover)", taken.Name)

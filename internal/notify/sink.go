@@ -21,13 +21,14 @@ type Sink struct {
 func (s *Sink) Event(e procedure.Event) {
 	switch {
 	case e.Alert:
-		s.send(e, e.Message)
+		s.send(e, e.Message) // how the run ends is news beside it
 	case e.Type == procedure.NodeEnded && (e.Result == procedure.Failed || e.Result == procedure.Unknown):
 		words := string(e.Result)
 		if e.Next != "" {
 			words += " and out of service"
 		}
 		s.send(e, words+": "+e.Reason)
+		s.told = true
 	}
 }
 
@@ -40,7 +41,6 @@ func (s *Sink) End(ctx context.Context, e procedure.Event) []error {
 }
 
 func (s *Sink) send(e procedure.Event, words string) {
-	s.told = true
 	subject := "octopatch of " + s.Server
 	if e.Node != "" {
 		subject = "octopatch, node " + e.Node

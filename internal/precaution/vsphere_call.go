@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -143,9 +144,9 @@ func (v VSphere) finish(ctx context.Context, t *object.Task, err error, say func
 	if err != nil {
 		return err
 	}
-	sink := newSink(say)
-	defer close(sink)
-	_, err = t.WaitForResult(ctx, sink)
+	told := &sink{say: say}
+	_, err = t.WaitForResult(ctx, told)
+	told.told.Wait()
 	if ctx.Err() != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
 		defer cancel()
@@ -155,31 +156,24 @@ func (v VSphere) finish(ctx context.Context, t *object.Task, err error, say func
 }
 
 // sink tells of a task's progress, not more often than anybody wants to read.
-type sink chan progress.Report
-
-func newSink(say func(string)) sink {
-	reports := make(sink)
-	go func() {
-		told := float32(-1)
-		for r := range reports {
-			if p := r.Percentage(); say != nil && p-told >= 25 {
-				told = p
-				say(fmt.Sprintf("vSphere: %.0f %%", p))
-			}
-		}
-	}()
-	return reports
+type sink struct {
+	say  func(string)
+	told sync.WaitGroup
 }
 
-// Sink is what govmomi writes to.
-func (s sink) Sink() chan<- progress.Report {
-	ch := make(chan progress.Report)
-	go func() {
-		for r := range ch {
-			s <- r
+// Sink is what govmomi writes to; it closes the channel when the task has ended.
+func (s *sink) Sink() chan<- progress.Report {
+	reports := make(chan progress.Report)
+	s.told.Go(func() {
+		last := float32(-1)
+		for r := range reports {
+			if p := r.Percentage(); s.say != nil && p-last >= 25 {
+				last = p
+				s.say(fmt.Sprintf("vSphere: %.0f %%", p))
+			}
 		}
-	}()
-	return ch
+	})
+	return reports
 }
 
 // awaitSnapshots waits for snapshots of the machine that are being created.

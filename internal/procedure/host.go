@@ -55,12 +55,22 @@ type HostFacts struct {
 	Pending    []string // indicators of a hard pending reboot, by name; empty: none
 	Soft       []string // indicators that are reported only
 	Busy       string   // what installs right now, or empty
+	Policy     UpdatePolicy
+	Agents     []string // what else may patch or restart this host, in words
 	Instances  []Instance
 	Watchdogs  []Watchdog
 	Folder     string // "absent", "ours", or why the folder cannot be trusted
 	Journal    *Journal
 	Lease      *Lease // nil: nobody works on it
 	Deadman    *Armed // nil: not armed
+}
+
+// UpdatePolicy is what policies say about updates on a host.
+type UpdatePolicy struct {
+	Restarts    []string `json:"restarts"`      // what lets Windows install or restart by itself; empty: nothing
+	Server      string   `json:"update_server"` // the WSUS; empty: none
+	ServerError string   `json:"update_server_error,omitempty"`
+	NoInternet  bool     `json:"no_internet"` // Microsoft's own services may not be asked
 }
 
 // HostHealth is what decides whether a node may be opened again.

@@ -2,7 +2,6 @@ package procedure
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,12 +49,16 @@ func label(kbs []string, title string) string {
 	return "KB" + strings.Join(kbs, ", KB")
 }
 
+// windowsUpdate stands for what concerns no single update.
+const windowsUpdate = "Windows Update"
+
 // rounds is the loop of search, install and reboot until nothing is left.
 type rounds struct {
 	*Step
 	reboots   int
 	installed []string // update ids that Windows reported as installed in an earlier round
 	failed    []UpdateOutcome
+	retried   bool // a reboot was tried against a failure since the last round that went well
 }
 
 func (r *rounds) run(ctx context.Context) error {
@@ -88,7 +91,7 @@ func (r *rounds) run(ctx context.Context) error {
 			return r.patched(ctx, "")
 		}
 	}
-	r.fail(UpdateOutcome{Title: "Windows Update", Words: fmt.Sprintf("still offers updates after %d rounds", r.Rules.MaxRounds), Next: "look at the host's update history, or raise OCTOPATCH_MAX_ROUNDS"})
+	r.fail(UpdateOutcome{Title: windowsUpdate, Words: fmt.Sprintf("still offers updates after %d rounds", r.Rules.MaxRounds), Next: "look at the host's update history, or raise OCTOPATCH_MAX_ROUNDS"})
 	return r.patched(ctx, "")
 }
 
@@ -130,21 +133,34 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	}
 	r.Book.JobEnded()
 	r.Report.Add(result)
+	for _, w := range result.Warnings {
+		r.warn("Windows Update warns: %s", w)
+	}
 	if result.Code != "" || result.Problem != "" {
 		if again, err := r.restartedByItself(ctx, result); again || err != nil {
 			return again, err
 		}
-		r.fail(UpdateOutcome{Title: "Windows Update", Code: result.Code, Words: result.Problem, Next: result.Next})
+		r.fail(UpdateOutcome{Title: windowsUpdate, Code: result.Code, Words: result.Problem, Next: result.Next, Helps: result.Helps})
+	} else {
+		r.forget(UpdateOutcome{Title: windowsUpdate})
 	}
 	progress := r.judge(result)
-	if !result.Reboot {
+	if result.asks(HelpsRestart) {
+		return true, r.goesDown(ctx)
+	}
+	// What a reboot helps against is tried once more after it, and not again before something went well.
+	r.retried = r.retried && !progress
+	retry := result.asks(HelpsReboot) && !r.retried
+	if !result.Reboot && !retry {
 		return progress, nil
 	}
 	if r.Rules.Reboot == RebootNever {
 		return false, nil
 	}
+	r.retried = r.retried || retry
+	progress = progress || retry
 	if r.reboots >= r.Rules.MaxReboots {
-		r.fail(UpdateOutcome{Title: "Windows Update", Words: fmt.Sprintf("asks for more than %d reboots", r.Rules.MaxReboots), Next: "look at the host's update history, or raise OCTOPATCH_MAX_REBOOTS"})
+		r.fail(UpdateOutcome{Title: windowsUpdate, Words: fmt.Sprintf("asks for more than %d reboots", r.Rules.MaxReboots), Next: "look at the host's update history, or raise OCTOPATCH_MAX_REBOOTS"})
 		return false, nil
 	}
 	// What an earlier process installed may not be told any more, and more may be offered after its reboot.
@@ -177,6 +193,8 @@ func (r *rounds) judge(result WorkResult) (progress bool) {
 		definition := slices.ContainsFunc(result.Updates, func(u Update) bool { return u.ID == o.ID && u.Definition })
 		switch {
 		case o.Succeeded && o.Step == "download":
+		case !o.Succeeded && o.Helps == HelpsNotNeeded:
+			r.warn("%s was not installed: %s (%s)", label(o.KBs, o.Title), o.Words, o.Code)
 		case !o.Succeeded:
 			r.fail(o)
 		case slices.Contains(r.installed, o.ID) && !definition:
@@ -184,7 +202,7 @@ func (r *rounds) judge(result WorkResult) (progress bool) {
 			r.fail(o)
 		default:
 			r.installed = append(r.installed, o.ID)
-			r.failed = slices.DeleteFunc(r.failed, func(f UpdateOutcome) bool { return f.ID == o.ID && f.ID != "" })
+			r.forget(o)
 			progress = progress || !definition
 		}
 	}
@@ -192,7 +210,13 @@ func (r *rounds) judge(result WorkResult) (progress bool) {
 }
 
 func (r *rounds) fail(o UpdateOutcome) {
-	r.failed = append(slices.DeleteFunc(r.failed, func(f UpdateOutcome) bool { return f.ID == o.ID && f.Title == o.Title }), o)
+	r.forget(o)
+	r.failed = append(r.failed, o)
+}
+
+// forget drops an earlier failure of the same update.
+func (r *rounds) forget(o UpdateOutcome) {
+	r.failed = slices.DeleteFunc(r.failed, func(f UpdateOutcome) bool { return f.ID == o.ID && f.Title == o.Title })
 }
 
 func (r *rounds) follow(p WorkProgress) {
@@ -248,79 +272,4 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 		return &UpdatesFailed{Outcomes: r.failed}
 	}
 	return nil
-}
-
-// settled reads the host once it is quiet: it may have restarted once more by itself, or still be configuring
-// updates.
-func (r *rounds) settled(ctx context.Context) (HostFacts, error) {
-	facts, err := r.Host.Probe(ctx)
-	if err == nil && facts.Busy == "" && facts.Windows.Boot == r.Report.After.Boot {
-		return facts, nil
-	}
-	if err != nil && !Transient(err) {
-		return facts, err
-	}
-	began := r.Clock.Now()
-	_, err = r.Host.Ready(ctx, Readiness{Quiet: quietPeriod, Limit: r.Rules.RebootTimeout}, func(what string) {
-		r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: r.Rules.RebootTimeout.Seconds()})
-	})
-	if err != nil {
-		return facts, r.notBack(err)
-	}
-	return r.Host.Probe(ctx)
-}
-
-// reboot restarts Windows and sees it come back with another boot time. It is asked for a second time only
-// after the host itself has shown that the first request did nothing.
-func (r *rounds) reboot(ctx context.Context) error {
-	before := r.Report.After.Boot
-	r.reboots++
-	for try := 1; ; try++ {
-		if r.Report.Timeline.HostDown.IsZero() {
-			r.Report.Timeline.HostDown = r.Clock.Now()
-		}
-		err := r.Host.Reboot(ctx, r.Book.Next(Patch, "reboot"))
-		if err != nil && !Transient(err) {
-			return err
-		}
-		limit := r.Rules.RebootTimeout
-		if err != nil {
-			r.warn("no answer to the reboot request (%v); asking the host whether it restarts", err)
-			if try == 1 {
-				limit = min(limit, 10*time.Minute)
-			}
-		}
-		readyErr := r.comesBack(ctx, before, limit)
-		if readyErr == nil {
-			return nil
-		}
-		if err == nil || try == 2 || errors.Is(readyErr, ErrDenied) { // a login that was refused is not tried any further
-			return r.notBack(readyErr)
-		}
-		facts, probeErr := r.Host.Probe(ctx)
-		if probeErr != nil || facts.Windows.Boot != before { // it restarts, only slowly
-			if readyErr = r.comesBack(ctx, before, r.Rules.RebootTimeout); readyErr != nil {
-				return r.notBack(readyErr)
-			}
-			return nil
-		}
-		r.warn("the host still runs since the same boot: the reboot request did nothing; asking once more")
-	}
-}
-
-// comesBack waits until the host is back with another boot time, and quiet.
-func (r *rounds) comesBack(ctx context.Context, before string, limit time.Duration) error {
-	began := r.Clock.Now()
-	now, err := r.Host.Ready(ctx, Readiness{BootBefore: before, Quiet: quietPeriod, Limit: limit}, func(what string) {
-		r.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: r.Clock.Since(began).Seconds(), Limit: limit.Seconds()})
-	})
-	if err == nil {
-		r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
-	}
-	return err
-}
-
-func (r *rounds) notBack(err error) error {
-	return &Fault{Kind: ErrUnreadable, Subject: r.Node, Problem: "it is not proved that the host is back from its reboot", Cause: err,
-		Remedy: "look at its console; once it is up, run octopatch start and octopatch exit for this node"}
 }

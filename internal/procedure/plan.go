@@ -26,7 +26,15 @@ type PlanNode struct {
 	Updates  []Update `json:"updates"`
 	Skipped  []Update `json:"skipped"`
 	Free     int64    `json:"free_bytes"`
-	Reason   string   `json:"not_touched"` // why the node would be skipped; empty: it would be patched
+	Need     int64    `json:"need_bytes"` // that the updates need on the system drive, as a rule
+
+	Soft   []string     `json:"pending_reboot_uncertain"` // signs that are often stale or foreign, and not acted on
+	Busy   string       `json:"busy"`                     // what installs right now
+	Policy UpdatePolicy `json:"policy"`
+	Agents []string     `json:"agents"`
+	Skew   float64      `json:"clock_ahead_seconds"` // of the host against the runner
+
+	Reason string `json:"not_touched"` // why the node would be skipped; empty: it would be patched
 }
 
 // Notice is the announcement of the maintenance window to the teams using Octopus.

@@ -69,7 +69,7 @@ func (s *Step) mayRevert(ctx context.Context) (HostFacts, error) {
 	}
 	facts, err := s.Host.Probe(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !Transient(err) { // one that refuses us, or is somebody else's by now, is not ours to revert
 			return facts, err
 		}
 		s.warn("the host cannot be read before it is reverted (%v); what is known of it is the journal's", err)
@@ -151,7 +151,9 @@ func (s *Step) startBegan(facts HostFacts) bool {
 func (s *Step) revert(ctx context.Context, before HostFacts) error {
 	p := s.point()
 	if before.Windows.Boot != "" { // the host's counter is then below ours once it is reverted
-		if err := s.intend(ctx, "revert to "+p.Name); err != nil {
+		if err := s.intend(ctx, "revert to "+p.Name); err != nil && !Transient(err) {
+			return err
+		} else if err != nil {
 			s.warn("%v; the runner's copy of the journal is what counts", err)
 		}
 	} else {

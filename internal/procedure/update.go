@@ -1,12 +1,27 @@
 package procedure
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What a worker is asked to do.
 const (
 	WorkScan     = "scan"     // search and filter
 	WorkDownload = "download" // scan, then download
 	WorkInstall  = "install"  // scan, download, install
+)
+
+// Helps says what helps against a code.
+type Helps string
+
+// What helps against a code of Windows Update.
+const (
+	HelpsNobody    Helps = ""           // nothing by itself: somebody has to act
+	HelpsNotNeeded Helps = "not needed" // the code is no error
+	HelpsTime      Helps = "time"       // it passes by itself, and was waited for already
+	HelpsReboot    Helps = "reboot"     // a reboot, and then once more
+	HelpsRestart   Helps = "restart"    // a restart is under way already
 )
 
 // WorkOrder is what the worker on the host is to do. Job names it: asking for the same job again follows
@@ -50,6 +65,7 @@ type UpdateOutcome struct {
 	Reboot    bool     `json:"reboot"` // this update wants a reboot
 	Words     string   `json:"words"`  // what the code means, filled in by the runner
 	Next      string   `json:"next"`   // what to do about it, filled in by the runner
+	Helps     Helps    `json:"helps"`  // filled in by the runner
 	Succeeded bool     `json:"succeeded"`
 }
 
@@ -62,6 +78,10 @@ type WorkResult struct {
 	Code     string          `json:"code"`   // HRESULT that ended the work as a whole; empty: none
 	Problem  string          `json:"problem"`
 	Next     string          `json:"next"`
+	Helps    Helps           `json:"helps"`    // filled in by the runner
+	Warnings []string        `json:"warnings"` // what the search said besides
+	Free     int64           `json:"free"`     // bytes on the system drive before the downloads; 0: not read
+	Need     int64           `json:"need"`     // bytes that the updates that are taken need there, as a rule
 }
 
 // Taken lists the updates that the filter takes.
@@ -73,6 +93,11 @@ func (r WorkResult) Taken() []Update {
 		}
 	}
 	return taken
+}
+
+// asks reports whether that is what helps against anything that failed.
+func (r WorkResult) asks(h Helps) bool {
+	return r.Helps == h || slices.ContainsFunc(r.Outcomes, func(o UpdateOutcome) bool { return !o.Succeeded && o.Helps == h })
 }
 
 // WorkProgress is one sign of life of the worker.

@@ -45,6 +45,12 @@ func planNode(w io.Writer, place int, n procedure.PlanNode) {
 	if len(n.Pending) > 0 {
 		fmt.Fprintf(w, "   a reboot is pending already: %s\n", plain(strings.Join(n.Pending, ", ")))
 	}
+	if len(n.Soft) > 0 {
+		fmt.Fprintf(w, "   perhaps a reboot is pending, which is not acted on: %s\n", plain(strings.Join(n.Soft, ", ")))
+	}
+	if n.Policy.Server != "" {
+		fmt.Fprintf(w, "   update server: %s\n", plain(n.Policy.Server))
+	}
 	if n.Reason == "" {
 		fmt.Fprintf(w, "   stops: %s\n", plain(strings.Join(n.Services, ", ")))
 	}
@@ -92,6 +98,7 @@ func PlanJSON(w io.Writer, p procedure.Plan) error {
 	nodes := make([]procedure.PlanNode, 0, len(p.Nodes))
 	for _, n := range p.Nodes {
 		n.Pending, n.Services, n.Holds, n.Humans, n.Updates, n.Skipped = filled(n.Pending), filled(n.Services), filled(n.Holds), filled(n.Humans), filled(n.Updates), filled(n.Skipped)
+		n.Soft, n.Agents, n.Policy.Restarts = filled(n.Soft), filled(n.Agents), filled(n.Policy.Restarts)
 		nodes = append(nodes, n)
 	}
 	p.Nodes, p.Warnings = nodes, filled(p.Warnings)

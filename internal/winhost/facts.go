@@ -45,6 +45,8 @@ type probed struct {
 	Pending    []string     `json:"pending"`
 	Soft       []string     `json:"soft"`
 	Busy       string       `json:"busy"`
+	Policy     *policy      `json:"policy"`
+	Agents     []string     `json:"agents"`
 	Instances  []struct {
 		Service   procedure.Service `json:"service"`
 		Name      string            `json:"name"`
@@ -67,8 +69,10 @@ func (p *probed) check() error {
 		return errors.New("no computer name in it")
 	case p.Folder == "":
 		return errors.New("it does not say what our folder is like")
-	case p.Pending == nil || p.Instances == nil || p.Watchdogs == nil:
+	case p.Pending == nil || p.Instances == nil || p.Watchdogs == nil || p.Agents == nil:
 		return errors.New("a list is missing")
+	case p.Policy == nil:
+		return errors.New("no policy in it")
 	case p.Time <= 0 || p.FreeBytes < 0:
 		return errors.New("the time or the free space could not be read")
 	}
@@ -90,14 +94,14 @@ func (p *probed) check() error {
 
 // Probe reads the facts of the host in one command.
 func (h *Host) Probe(ctx context.Context) (procedure.HostFacts, error) {
-	p, err := call[probed](ctx, h, "probe", struct{}{}, readLimit, nil)
+	p, err := call[probed](ctx, h, "probe", agentsRequest{agentNames()}, readLimit, nil)
 	if err != nil {
 		return procedure.HostFacts{}, err
 	}
 	facts := procedure.HostFacts{
 		Computer: p.Computer, FQDN: p.FQDN, MachineID: p.MachineID, PowerShell: p.PowerShell,
 		Time: time.Unix(p.Time, 0), BootTime: time.Unix(p.Windows.BootTime, 0), Windows: p.Windows.windows(), FreeBytes: p.FreeBytes,
-		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal, Lease: p.Lease, Deadman: p.Deadman,
+		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Policy: p.Policy.policy(), Agents: agents(p.Agents), Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal, Lease: p.Lease, Deadman: p.Deadman,
 	}
 	for _, i := range p.Instances {
 		facts.Instances = append(facts.Instances, procedure.Instance(i))

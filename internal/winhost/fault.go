@@ -40,7 +40,9 @@ func (h *Host) fault(script string, e scriptError) error {
 		f.Problem += " (" + e.Code + ")"
 		if m, ok := hresults[e.Code]; ok {
 			f.Problem += ", " + m.words
-			f.Remedy = m.next
+			if e.Kind != "reboot" { // there the right is missing, whatever the code says elsewhere
+				f.Remedy = m.next
+			}
 		}
 		if e.Code == accessDenied && !ok {
 			f.Kind = procedure.ErrDenied

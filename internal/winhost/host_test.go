@@ -17,7 +17,7 @@ var calls = []struct {
 	script, answer string
 	do             func(context.Context, *Host) error
 }{
-	{"probe", `{"computer":"OCTO-01","fqdn":"octo-01.corp","machineId":"ab","powershell":"5.1","time":1790000000,"windows":` + windowsText + `,"freeBytes":5,"pending":[],"soft":[],"busy":"","instances":[],"watchdogs":[],"folder":"absent","journal":null}`,
+	{"probe", `{"computer":"OCTO-01","fqdn":"octo-01.corp","machineId":"ab","powershell":"5.1","time":1790000000,"windows":` + windowsText + `,"freeBytes":5,"pending":[],"soft":[],"busy":"","policy":{"noAutoUpdate":-1,"auOptions":-1,"day":-1,"hour":-1,"alwaysReboot":-1,"deadline":-1,"noInternet":-1,"server":"","serverError":""},"agents":[],"instances":[],"watchdogs":[],"folder":"absent","journal":null}`,
 		func(ctx context.Context, h *Host) error { _, err := h.Probe(ctx); return err }},
 	{"health", `{"windows":` + windowsText + `,"services":[],"pending":[],"ping":{"status":418,"name":"OCTO-01","version":"2026.3.4711"},"pingError":""}`,
 		func(ctx context.Context, h *Host) error { _, err := h.Health(ctx, nil, nil); return err }},
@@ -180,6 +180,7 @@ func TestProbeIsReadWhole(t *testing.T) {
 	h, _ := newFake(t, func(_ int, a asked) error {
 		a.say("answer", `{"computer":"OCTO-01","fqdn":"octo-01.corp","machineId":"ab","powershell":"5.1.20348.1","time":1790000100,"windows":`+windowsText+`,
 			"freeBytes":123,"pending":["component servicing: RebootPending"],"soft":["computer rename"],"busy":"Windows Installer",
+			"policy":{"noAutoUpdate":0,"auOptions":4,"day":1,"hour":3,"alwaysReboot":1,"deadline":1,"noInternet":1,"server":"http://wsus:8530","serverError":"no route"},"agents":["ccmexec","Other"],
 			"instances":[{"service":{"name":"OctopusDeploy: A b","state":"Running","start":"Auto","delayed":false,"dependents":["x"]},"name":"A b","node":"octo-01","prefixes":["http://localhost:80/"],"version":"2026.3.4711","localData":true,"onDisks":["Octopus.Home"]}],
 			"watchdogs":[{"name":"Octopus Watchdog OctopusServer","enabled":true}],"folder":"ours","journal":`+journalText+`}`)
 		return nil
@@ -196,6 +197,11 @@ func TestProbeIsReadWhole(t *testing.T) {
 		Computer: "OCTO-01", FQDN: "octo-01.corp", MachineID: "ab", PowerShell: "5.1.20348.1", Time: time.Unix(1790000100, 0), BootTime: time.Unix(1790000000, 0),
 		Windows:   procedure.Windows{Boot: "133000000000000001", Caption: "Microsoft Windows Server 2022 Standard", Build: "20348", UBR: 2113},
 		FreeBytes: 123, Pending: []string{"component servicing: RebootPending"}, Soft: []string{"computer rename"}, Busy: "Windows Installer",
+		Policy: procedure.UpdatePolicy{
+			Restarts: []string{"AUOptions 4: it installs by itself on Sundays at 03:00", "AlwaysAutoRebootAtScheduledTime", "SetComplianceDeadline: it restarts once the deadline of an update is over"},
+			Server:   "http://wsus:8530", ServerError: "no route", NoInternet: true,
+		},
+		Agents: []string{"Microsoft Configuration Manager (service ccmexec)", "service Other"},
 		Instances: []procedure.Instance{{Service: procedure.Service{Name: "OctopusDeploy: A b", State: "Running", Start: "Auto", Dependents: []string{"x"}}, Name: "A b", Node: "octo-01",
 			Prefixes: []string{"http://localhost:80/"}, Version: "2026.3.4711", LocalData: true, OnDisks: []string{"Octopus.Home"}}},
 		Watchdogs: []procedure.Watchdog{{Name: "Octopus Watchdog OctopusServer", Enabled: true}}, Folder: "ours",

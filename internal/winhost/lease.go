@@ -17,6 +17,7 @@ import (
 type held struct {
 	mu      sync.Mutex
 	nonce   string // empty: not taken
+	asked   string // the nonce that the lease was last asked with: the answer may have been lost
 	every   time.Duration
 	renewed time.Time
 	calls   int // on their way
@@ -47,6 +48,12 @@ func (l *held) begin(clk clock.Clock, request *[]byte, script string) (end func(
 			l.renewed = clk.Now()
 		}
 	}
+}
+
+func (l *held) ask(nonce string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = nonce
 }
 
 // busy keeps everybody else from renewing the lease meanwhile: a host that is not quite back must not be sent more
@@ -130,7 +137,11 @@ func checkLease(l *procedure.Lease) error {
 
 // Take asks for the host's lease.
 func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, error) {
+	h.held.ask(c.Nonce)
 	a, err := call[claimed](ctx, h, "lease", leaseRequest{"take", c.Run, c.Owner, c.Attempt, c.Nonce, seconds(c.Every), c.Expect}, writeLimit, nil)
+	if err == nil && !a.Held || err != nil && !procedure.Transient(err) {
+		h.held.ask("") // it is known that there is nothing to let go of
+	}
 	if err != nil {
 		return procedure.Claimed{}, err
 	}
@@ -143,18 +154,27 @@ func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, 
 	return procedure.Claimed{Held: a.Held, Lease: a.Lease, Live: a.Live, Journal: a.Journal}, nil
 }
 
-// Release lets the lease go.
+// Release lets the lease go, also one that was asked for and whose answer was lost. It ends as ErrTaken where the
+// lease is somebody else's by now.
 func (h *Host) Release(ctx context.Context) error {
 	h.held.mu.Lock()
-	nonce := h.held.nonce
+	nonce, held := h.held.nonce, h.held.nonce != ""
+	if !held {
+		nonce = h.held.asked
+	}
 	h.held.mu.Unlock()
 	if nonce == "" {
 		return nil
 	}
-	if _, err := call[claimed](ctx, h, "lease", leaseRequest{Action: "release", Nonce: nonce}, writeLimit, nil); err != nil {
+	a, err := call[claimed](ctx, h, "lease", leaseRequest{Action: "release", Nonce: nonce}, writeLimit, nil)
+	if err != nil {
 		return err
 	}
 	h.held.took("", 0, time.Time{})
+	h.held.ask("")
+	if held && a.Lease != nil && a.Lease.Nonce != nonce {
+		return &procedure.Fault{Kind: procedure.ErrTaken, Subject: h.name, Problem: fmt.Sprintf("run %s of %s holds its lease now", a.Lease.Run, a.Lease.Owner), Remedy: "octopatch status shows who works on it"}
+	}
 	return nil
 }
 

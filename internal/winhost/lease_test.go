@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +113,47 @@ func TestNobodyRenewsWhileAHostComesBack(t *testing.T) {
 	}
 	if h.clock.Since(h.Renewed()) < time.Minute {
 		t.Error("what was not renewed counts as renewed")
+	}
+}
+
+// TestReleaseAfterALostAnswer: a lease whose answer was lost may be ours, so it is let go of all the same; one that
+// was refused is not asked for again.
+func TestReleaseAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]int{"": 2, "refused": 1} {
+		h, f := newFake(t, func(n int, a asked) error {
+			switch {
+			case a.request["action"] == "release":
+				a.say("answer", `{"held":false,"lease":null,"live":false,"journal":null}`)
+			case answer == "refused":
+				a.say("answer", `{"held":false,"lease":`+leaseText+`,"live":true,"journal":null}`)
+			default:
+				return &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
+			}
+			return nil
+		})
+		_, _ = h.Take(context.Background(), procedure.Claim{Run: "r2", Nonce: "ours", Every: time.Minute})
+		if err := h.Release(context.Background()); err != nil || len(f.all) != want {
+			t.Errorf("%q: %v after %d calls, want %d", answer, err, len(f.all), want)
+		}
+	}
+}
+
+// TestReleaseOfALostLease: who lets go of a lease that is somebody else's by now is told so.
+func TestReleaseOfALostLease(t *testing.T) {
+	t.Parallel()
+	h, _ := newFake(t, func(_ int, a asked) error {
+		lease := strings.Replace(leaseText, "mine", "ours", 1)
+		if a.request["action"] == "release" {
+			lease = leaseText
+		}
+		a.say("answer", fmt.Sprintf(`{"held":%t,"lease":%s,"live":true,"journal":null}`, a.request["action"] == "take", lease))
+		return nil
+	})
+	if _, err := h.Take(context.Background(), procedure.Claim{Run: "r2", Nonce: "ours", Every: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Release(context.Background()); !errors.Is(err, procedure.ErrTaken) {
+		t.Errorf("got %v", err)
 	}
 }

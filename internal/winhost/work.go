@@ -204,7 +204,10 @@ func (f *follower) result(r procedure.WorkResult) (procedure.WorkResult, error) 
 	}
 	if r.Code != "" || r.Problem != "" {
 		m := explain(r.Code)
-		r.Next = m.next
+		r.Helps = m.helps
+		if r.Next == "" { // the worker knows the way out of what it has found itself
+			r.Next = m.next
+		}
 		if known, ok := hresults[r.Code]; ok {
 			r.Problem = known.words
 		}
@@ -215,7 +218,7 @@ func (f *follower) result(r procedure.WorkResult) (procedure.WorkResult, error) 
 			continue
 		}
 		m := explain(o.Code)
-		o.Words, o.Next = m.words, m.next
+		o.Words, o.Next, o.Helps = m.words, m.next, m.helps
 	}
 	return r, nil
 }

@@ -10,8 +10,9 @@ import (
 
 // OperationResultCode of the Windows Update Agent.
 const (
-	resultSucceeded = 2
-	resultFailed    = 4
+	resultSucceeded           = 2
+	resultSucceededWithErrors = 3
+	resultFailed              = 4
 )
 
 // agent is the state of the Windows Update Agent.
@@ -48,19 +49,46 @@ func (m *Machine) updateClass() error {
 	return nil
 }
 
+// found is what a search ends with.
+type found struct {
+	ResultCode int          `json:"resultCode"`
+	Updates    []updateView `json:"updates"`
+	Warnings   []warning    `json:"warnings"`
+}
+
+type warning struct {
+	HResult int32  `json:"hresult"`
+	Message string `json:"message"`
+}
+
+// ServerSelection of the Windows Update Agent: up to this one a WSUS is asked, where one is configured.
+const selectManaged = 1
+
 // search waits as long as a search takes and lists what is offered.
-func (m *Machine) search(ctx context.Context) ([]*update, error) {
+func (m *Machine) search(ctx context.Context, selection int) (found, error) {
 	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, m.draw.search); err != nil {
-		return nil, err
+		return found{}, err
 	}
 	m.took("search", began)
-	if m.has("search-fails") {
-		return nil, com(0x8024402C)
+	managed := selection <= selectManaged
+	switch {
+	case m.has("search-fails"):
+		return found{}, com(0x8024402C)
+	case managed && m.has("wsus-down"):
+		return found{}, com(0x8024401C)
+	case managed && m.take("wsus-busy", 2):
+		return found{}, com(0x80244022)
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.offered(), nil
+	offered := m.offered()
+	m.mu.Unlock()
+	f := found{ResultCode: resultSucceeded, Updates: m.views(offered), Warnings: []warning{}}
+	if m.has("search-warns") {
+		code := uint32(0x8024000E) // WU_E_XML_INVALID
+		f.ResultCode, f.Warnings = resultSucceededWithErrors, []warning{{int32(code), "The metadata of an update is not understood."}}
+	}
+	return f, nil
 }
 
 // byID is the update with that identity. The caller holds the lock.
@@ -104,7 +132,7 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 		return outcome{}, err
 	}
 	m.took("download", began)
-	if m.has("disk-full") {
+	if m.has("disk-full") || m.has("disk-fills") {
 		return failed(0x80070070), nil
 	}
 	m.mu.Lock()
@@ -188,6 +216,8 @@ func (m *Machine) install(ctx context.Context, id string) (outcome, error) {
 // finish notes the end of an installation. The caller holds the lock.
 func (m *Machine) finish(u *update) outcome {
 	switch {
+	case u.kb == "5064401" && m.has("install-wants-reboot") && m.boots == 1:
+		return failed(0x80070BC9)
 	case u.kb == "5064401" && m.has("update-fails"):
 		return failed(0x80070643)
 	case u.kb == "5064401" && m.has("update-loops"):
@@ -215,6 +245,12 @@ func (m *Machine) work(ctx context.Context, u *update, took time.Duration) error
 	stuck := m.has("install-stuck") && u.kb == "5065432"
 	if m.has("install-slow") {
 		took *= 4
+	}
+	if m.take("restart-while-installing", 1) {
+		m.mu.Lock()
+		m.schedule(5 * time.Second)
+		m.mu.Unlock()
+		stuck = true // until it goes down
 	}
 	const step = 10 * time.Second
 	began := m.clock.Now()

@@ -28,6 +28,7 @@ type none struct{}
 type named struct {
 	Name, Folder, Path, Class, ID, XML, SDDL, Start string
 	Delayed, Enabled                                bool
+	Selection                                       int
 }
 
 type program struct{ Args []string }
@@ -90,13 +91,7 @@ var calls = map[string]handler{
 
 	"update class":   on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
 	"update allowed": on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
-	"update search": on(func(m *Machine, p process, _ none) (any, error) {
-		found, err := m.search(p.ctx)
-		if err != nil {
-			return nil, err
-		}
-		return m.views(found), nil
-	}),
+	"update search":  on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection) }),
 	"update eula": on(func(m *Machine, _ process, with named) (any, error) {
 		m.acceptEULA(with.ID)
 		return nil, nil
@@ -112,6 +107,7 @@ var calls = map[string]handler{
 func (m *Machine) hello() any {
 	return map[string]any{
 		"clock":   m.clock.String(),
+		"skew":    m.skew().Seconds(),
 		"version": m.o.Version,
 		"program": m.program,
 		"environment": map[string]string{
@@ -247,6 +243,8 @@ type updateView struct {
 	Class      string   `json:"class"`
 	Product    string   `json:"product"`
 	ProductID  string   `json:"productID"`
+	Waits      bool     `json:"waits"`  // installed, and waiting for the reboot
+	Broken     bool     `json:"broken"` // Windows does not say what it is
 }
 
 // UpdateType of the Windows Update Agent.
@@ -263,6 +261,7 @@ func (m *Machine) views(list []*update) []updateView {
 		v := updateView{
 			ID: u.id, Title: u.title, KBs: []string{}, Bytes: u.bytes, Downloaded: u.downloaded, EULA: u.eula, Optional: u.optional, Hidden: u.hidden,
 			UserInput: u.userInput, Exclusive: u.exclusive, Type: typeSoftware, Class: u.class, Product: u.product, ProductID: u.productID,
+			Waits: u.waits, Broken: u.kb == "5064401" && m.has("com-broken"),
 		}
 		if u.kb != "" {
 			v.KBs = append(v.KBs, u.kb)

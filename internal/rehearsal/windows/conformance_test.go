@@ -175,6 +175,9 @@ func plain(key string, v any) any {
 		if text, ok := v["pingError"].(string); ok && text != "" {
 			v["pingError"] = "words"
 		}
+		if text, ok := v["serverError"].(string); ok && text != "" {
+			v["serverError"] = "words"
+		}
 	case []any:
 		for i := range v {
 			v[i] = plain("", v[i])

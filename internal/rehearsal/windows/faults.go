@@ -16,20 +16,36 @@ func Faults() []fault.Fault {
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
 		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},
+		{Name: "auto-reboot-policy", Help: "A policy lets Windows install updates and restart by itself."},
+		{Name: "rival-agent", Help: "Configuration Manager runs on the host."},
+		{Name: "clock-skew", Help: "The host's clock is seven minutes slow."},
+		{Name: "low-disk", Help: "Six GB are free on the system drive."},
 		{Name: "second-instance", Help: "Another Octopus Server instance runs on the host."},
 		{Name: "update-fails", Help: "One update fails with 0x80070643 each time."},
 		{Name: "update-loops", Help: "One update is reported as installed and offered again each time."},
 		{Name: "search-fails", Help: "Every search for updates fails with 0x8024402C."},
 		{Name: "install-slow", Help: "Downloads and installations take four times as long."},
 		{Name: "install-stuck", Help: "The first installation never ends and shows no progress."},
-		{Name: "disk-full", Help: "The system drive is full: downloads fail with 0x80070070."},
+		{Name: "disk-full", Help: "The system drive is full."},
 		{Name: "installer-busy", Help: "Another installation is in the way for three minutes (0x80240009)."},
+		{Name: "search-warns", Help: "Every search succeeds with a warning."},
+		{Name: "wsus-busy", Help: "The update server is overloaded for the first two searches (0x80244022)."},
+		{Name: "wsus-down", Help: "A policy names an update server that does not answer (0x8024401C)."},
+		{Name: "com-broken", Help: "Windows hands out one update without its title and categories."},
+		{Name: "odd-updates", Help: "Windows Update also offers updates that are exclusive, hidden, twice there, unclassified, for other products, or that ask a user."},
+		{Name: "disk-fills", Help: "The system drive fills up during the downloads (0x80070070)."},
+		{Name: "install-wants-reboot", Help: "One update wants a reboot before it installs (0x80070BC9)."},
+		{Name: "restart-while-installing", Help: "Somebody restarts the host during the first installation."},
 		{Name: "no-updates", Help: "Windows Update offers nothing."},
 		{Name: "reboot-pending-before", Help: "A reboot is pending before anything begins."},
 		{Name: "reboot-hangs", Help: "The host never comes back from a reboot."},
 		{Name: "reboot-slow", Help: "A reboot takes 25 minutes."},
 		{Name: "second-reboot", Help: "A minute after its first reboot the host reboots once more by itself."},
 		{Name: "shutdown-scheduled", Help: "A shutdown is scheduled already (1190)."},
+		{Name: "shutdown-in-progress", Help: "A restart is under way when ours is asked for (1115)."},
+		{Name: "shutdown-service-gone", Help: "A restart is so far under way that shutdown.exe finds nobody (1717)."},
+		{Name: "reboot-denied", Help: "The account may not restart the host (5)."},
+		{Name: "servicing-hangs", Help: "After its reboot Windows never ends configuring its updates."},
 		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
 		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot."},
 		{Name: "watchdog-bites", Help: "A scheduled task of another name starts the stopped service once."},
@@ -110,13 +126,24 @@ func (m *Machine) applyFaults() {
 	}
 }
 
+// skew is how far the machine's clock is ahead.
+func (m *Machine) skew() time.Duration {
+	if m.has("clock-skew") {
+		return -7 * time.Minute
+	}
+	return 0
+}
+
 // ours is the folder that the client keeps on a host.
 func (m *Machine) ours() string { return filepath.Join(m.folder, "octopatch") }
 
 // freeBytes is the free space on the system drive.
 func (m *Machine) freeBytes() int64 {
-	if m.has("disk-full") {
+	switch {
+	case m.has("disk-full"):
 		return 180 << 20
+	case m.has("low-disk"):
+		return 6 << 30
 	}
 	return 61 << 30
 }

@@ -45,6 +45,14 @@ func (m *Machine) shutdownCommand(args []string) (output string, exit int) {
 		return "", 1 // this machine is only ever restarted
 	case m.pending != nil:
 		return "A system shutdown has already been scheduled.(1190)", 1190
+	case m.has("reboot-denied"):
+		return "Access is denied.(5)", 5
+	case m.take("shutdown-in-progress", 1):
+		m.schedule(20 * time.Second)
+		return "A system shutdown is in progress.(1115)", 1115
+	case m.take("shutdown-service-gone", 1):
+		m.schedule(20 * time.Second)
+		return "The interface is unknown.(1717)", 1717
 	}
 	m.schedule(after)
 	return "", 0
@@ -141,7 +149,7 @@ func (m *Machine) boot() {
 	m.session, m.shutdown = context.WithCancel(m.life)
 	session := m.session
 	servicing := 0
-	if m.commit() {
+	if m.commit() || m.has("servicing-hangs") {
 		servicing = 2
 	}
 	m.setValue(keyCBS+`\Interface`, "ServicingInProgress", servicing)
@@ -152,7 +160,7 @@ func (m *Machine) boot() {
 	m.after(session, logonDelay, func() { m.makeKey(keyLogon, true) })
 	m.after(session, commitDelay, func() {
 		m.took("reboot", m.shutdownAt)
-		if !m.agent.installing {
+		if !m.agent.installing && !m.has("servicing-hangs") {
 			m.setValue(keyCBS+`\Interface`, "ServicingInProgress", 0)
 		}
 	})

@@ -16,6 +16,7 @@ const (
 	keyName      = `HKLM:\SYSTEM\CurrentControlSet\Control\ComputerName`
 	keyNetlogon  = `HKLM:\SYSTEM\CurrentControlSet\Services\Netlogon`
 	keyInstaller = `HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Installer\InProgress`
+	keyPolicy    = `HKLM:\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate`
 	keyOctopus   = `HKLM:\SOFTWARE\Octopus\OctopusServer`
 )
 
@@ -40,6 +41,17 @@ func (m *Machine) makeRegistry() {
 	m.setValue(keyNetlogon, "DisplayName", "Netlogon")
 	m.setValue(keyOctopus, "InstallLocation", m.program)
 	m.makeKey(keyLogon, true)
+	if m.has("auto-reboot-policy") {
+		m.setValue(keyPolicy+`\AU`, "NoAutoUpdate", 0)
+		m.setValue(keyPolicy+`\AU`, "AUOptions", 4)
+		m.setValue(keyPolicy+`\AU`, "ScheduledInstallDay", 0)
+		m.setValue(keyPolicy+`\AU`, "ScheduledInstallTime", 3)
+		m.setValue(keyPolicy+`\AU`, "AlwaysAutoRebootAtScheduledTime", 1)
+	}
+	if m.has("wsus-down") {
+		m.setValue(keyPolicy, "WUServer", "http://127.0.0.1:1/")
+		m.setValue(keyPolicy+`\AU`, "UseWUServer", 1)
+	}
 }
 
 // makeKey creates a key and those above it. The caller holds the lock, or nobody else knows the machine yet.

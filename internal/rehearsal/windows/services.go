@@ -51,6 +51,9 @@ func (m *Machine) makeServices() {
 		{name: "WinRM", state: stateRunning, start: startAuto, delayed: true, path: `C:\Windows\System32\svchost.exe -k NetworkService -p`},
 		{name: "wuauserv", state: stateRunning, start: startManual, path: `C:\Windows\system32\svchost.exe -k netsvcs -p`},
 	}
+	if m.has("rival-agent") {
+		m.services = append(m.services, &service{name: "CcmExec", state: stateRunning, start: startAuto, delayed: true, path: `C:\Windows\CCM\CcmExec.exe`})
+	}
 	if m.has("second-instance") {
 		m.services = append(m.services, &service{
 			name: "OctopusDeploy: Staging", state: stateRunning, start: startAuto, path: `"` + m.program + `" run --instance=Staging`,

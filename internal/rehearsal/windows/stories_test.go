@@ -9,7 +9,7 @@ import (
 
 // stories are what a state alone does not show: one thing after another, compared after each.
 func stories() map[string][]step {
-	probe := step{"probe", map[string]any{}}
+	probe := step{"probe", probing}
 	health := step{"health", healthy}
 	record := func(n int) step { return step{"record", changing(n, nil)} }
 	stop := func(n int) step { return step{"stop", changing(n, stopping)} }
@@ -28,6 +28,7 @@ func stories() map[string][]step {
 		"unchanged": {start(1), {"undrain", changing(2, map[string]any{"instance": "Other"})}, {"stop", changing(3, map[string]any{"services": []string{"No Such $'[Service"}, "limit": 10})},
 			{"health", map[string]any{"services": []string{"No Such"}, "prefixes": []string{}}}},
 		"download": {{"work", work("download", false)}, probe},
+		"sources":  {from("microsoft-update"), from("windows-update"), from("wsus"), from("nowhere")},
 		"install":  {stop(1), {"work", install(2)}, {"follow", install(2)}, probe, {"reboot", changing(3, commenting)}},
 		"lease": {lease("take", "a", ""), probe, lease("take", "a", ""), lease("take", "b", ""), lease("take", "b", "a"), leased(record(1), "a"), leased(record(2), "b"), record(2),
 			scan, clear, leased(probe, "b"), leased(clear, "a"), probe, lease("release", "b", ""), lease("release", "a", ""), probe, leased(record(1), "a")},
@@ -40,6 +41,14 @@ func stories() map[string][]step {
 		"fired in silence":    {lease("take", "a", ""), leased(armed(stop(1), atOnce), "a"), fires, probe, leased(record(2), "a")},
 		"fired without lease": {armed(stop(1), silent), fires, probe},
 	}
+}
+
+// from is a search at another source of updates.
+func from(source string) step {
+	w := work("scan", false)
+	w["job"] = "job-" + source
+	w["filter"].(map[string]any)["source"] = source
+	return step{"work", w}
 }
 
 // tell tells a story to both, and compares after each step.

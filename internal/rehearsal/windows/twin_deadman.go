@@ -75,6 +75,25 @@ func twinDeadman(t *twin) error {
 	if err != nil {
 		return err
 	}
+	return t.tellFired(reason, faults)
+}
+
+// tellFired writes what was done, unless a run has taken the lease meanwhile: services start slowly.
+func (t *twin) tellFired(reason string, faults []string) error {
+	unlock, err := t.openLock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	lease, err := t.readLease()
+	if err != nil || lease != nil && textOf(lease, "nonce") != deadmanName {
+		return err
+	}
+	journal, err := t.readJournal()
+	prior := objectOf(journal, "host")
+	if err != nil || prior == nil {
+		return err
+	}
 	now := t.m.clock.Now().Unix()
 	prior["restored"], journal["counter"], journal["updated"] = len(faults) == 0, numberOf(journal, "counter")+1, now
 	journal["deadman"] = object{"at": now, "why": reason, "faults": strings.Join(faults, "; ")}

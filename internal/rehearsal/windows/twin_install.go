@@ -89,14 +89,10 @@ func (w *workRun) waitAgent() (free bool, err error) {
 
 // step hands one update to the agent, and again where the error passes by itself.
 func (w *workRun) step(o *offer, step string, index, count int) object {
-	again := []string{"0x80240009"}
-	if step == "download" {
-		again = passing
-	}
 	for try := 1; ; try++ {
 		w.stage(step, o.Title, o.kb(), index, count, (index-1)*100/count)
 		out := w.once(o, step)
-		if flagOf(out, "succeeded") || try >= 4 || !slices.Contains(again, textOf(out, "code")) {
+		if flagOf(out, "succeeded") || !again(textOf(out, "code"), try, 4) {
 			w.stage(step, o.Title, o.kb(), index, count, index*100/count)
 			return out
 		}

@@ -45,6 +45,9 @@ func (o *offer) describe() object {
 
 // skip is the reason why an update is not taken.
 func (w *workRun) skip(o *offer) string {
+	if o.Waits {
+		return "installed, and waits for a reboot"
+	}
 	has := func(list, kb string) bool { return slices.Contains(texts(w.filter[list]), kb) }
 	for _, kb := range o.kbs() {
 		if has("exclude", kb) {

@@ -33,8 +33,8 @@ func twinProbe(t *twin) error {
 	guid, _ := m.readValue(keyCrypto, "MachineGuid").(string)
 	return t.answer(object{
 		"computer": m.computer, "fqdn": own[len(own)-1], "machineId": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.ToLower(guid)))), "powershell": "5.1.20348.2700",
-		"time": m.clock.Now().Unix(), "windows": m.windowsFacts(), "freeBytes": m.freeBytes(), "pending": m.hardPending(),
-		"soft": m.softPending(), "busy": m.installing(), "instances": instances, "watchdogs": m.watchdogs(), "folder": folder, "journal": journal,
+		"time": m.clock.Now().Add(m.skew()).Unix(), "windows": m.windowsFacts(), "freeBytes": m.freeBytes(), "pending": m.hardPending(),
+		"soft": m.softPending(), "busy": m.installing(), "policy": m.policy(), "agents": m.runningAgents(texts(t.request["agents"])), "instances": instances, "watchdogs": m.watchdogs(), "folder": folder, "journal": journal,
 		"lease": lease, "deadman": deadman,
 	})
 }

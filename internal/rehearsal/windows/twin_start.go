@@ -9,6 +9,9 @@ import (
 )
 
 func twinStart(t *twin) error {
+	if t.workerRuns() && t.workMode() == "install" {
+		return &stop{"busy", "the worker is still installing", ""}
+	}
 	j, err := t.updateJournal(nil)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,12 +17,13 @@ type workRun struct {
 	mode   string
 	log    *os.File
 	result object
+	broken string // what is wrong with the updates that cannot be told apart
 }
 
 // passing are the errors that the worker takes for temporary.
 var passing = []string{
 	"0x8024401C", "0x8024401F", "0x80244020", "0x80244021", "0x80244022", "0x80244023", "0x8024402C", "0x80244010",
-	"0x8024001B", "0x80240009", "0x8024001E", "0x8024001F", "0x80240438", "0x80248007",
+	"0x8024001B", "0x80240009", "0x8024001E", "0x8024001F", "0x80240438", "0x80248007", "0x8024200D", "0x800706BA",
 	"0x80072EE2", "0x80072EE7", "0x80072EFD", "0x80072EFE", "0x80D02002",
 }
 
@@ -34,7 +36,7 @@ func twinWorker(t *twin) error {
 	defer log.Close()
 	w := &workRun{
 		twin: t, filter: objectOf(order, "filter"), mode: textOf(order, "mode"), log: log,
-		result: object{"job": textOf(order, "job"), "updates": []any{}, "outcomes": []any{}, "reboot": false, "code": "", "problem": "", "next": ""},
+		result: object{"job": textOf(order, "job"), "updates": []any{}, "outcomes": []any{}, "reboot": false, "code": "", "problem": "", "next": "", "warnings": []any{}, "free": int64(0), "need": int64(0)},
 	}
 	if err := w.work(); err != nil {
 		if t.ctx.Err() != nil {
@@ -56,6 +58,12 @@ func (w *workRun) stage(stage, title, kb string, index, count, percent int) {
 	}
 }
 
+// stop ends the work with a problem of our own and what to do about it.
+func (w *workRun) stop(next, problem string) error {
+	w.result["next"] = next
+	return &stop{"", problem, ""}
+}
+
 func (w *workRun) work() error {
 	if !slices.Contains([]string{"scan", "download", "install"}, w.mode) {
 		return &stop{"", "there is no mode " + w.mode, ""}
@@ -63,32 +71,29 @@ func (w *workRun) work() error {
 	if err := w.m.updateClass(); err != nil {
 		return err
 	}
-	found, err := w.search()
+	views, err := w.search()
 	if err != nil {
 		return err
 	}
-	var taken []*offer
-	list, seen := []any{}, map[string]bool{}
-	for _, u := range found {
-		if seen[u.ID] {
-			continue
-		}
-		seen[u.ID] = true
-		o := &offer{updateView: u}
-		o.facts = o.describe()
-		skip := w.skip(o)
-		o.facts["skip"] = skip
-		list = append(list, o.facts)
-		if skip == "" {
-			taken = append(taken, o)
+	taken := w.choose(views)
+	free, need := w.measure(taken)
+	if w.mode != "install" {
+		if err := w.stopBroken(); err != nil {
+			return err
 		}
 	}
-	w.result["updates"] = list
 	if w.mode != "scan" {
+		if free < need {
+			return w.stop("free space on the system drive (Disk Cleanup, DISM /Online /Cleanup-Image /StartComponentCleanup), then run again",
+				fmt.Sprintf("%d MB are free on the system drive, and the updates need some %d MB", free>>20, (need+1<<20-1)>>20))
+		}
 		slices.SortStableFunc(taken, func(a, b *offer) int { return rank(a.Exclusive) - rank(b.Exclusive) })
 		if err := w.install(w.download(taken)); err != nil {
 			return err
 		}
+	}
+	if err := w.stopBroken(); err != nil {
+		return err
 	}
 	if err := allow(w.system); err != nil {
 		return err
@@ -97,6 +102,61 @@ func (w *workRun) work() error {
 		w.result["reboot"] = true
 	}
 	return w.ctx.Err()
+}
+
+// choose judges every update that is on offer.
+func (w *workRun) choose(views []updateView) (taken []*offer) {
+	list, seen, missing := []any{}, map[string]bool{}, 0
+	for _, u := range views {
+		if u.Broken {
+			missing++
+			continue
+		}
+		if seen[u.ID] {
+			continue
+		}
+		seen[u.ID] = true
+		o := &offer{updateView: u}
+		o.facts = o.describe()
+		skip, same := w.skip(o), strings.ToLower(o.Title+"|"+strings.Join(o.kbs(), ","))
+		if skip == "" && seen[same] {
+			skip = "on offer twice"
+		}
+		o.facts["skip"] = skip
+		list = append(list, o.facts)
+		if skip == "" {
+			seen[same] = true
+			taken = append(taken, o)
+		}
+	}
+	w.result["updates"] = list
+	w.broken = ""
+	if missing > 0 {
+		w.broken = fmt.Sprintf("Windows describes %d of %d updates without their Title, Categories", missing, len(views))
+	}
+	return taken
+}
+
+// stopBroken ends the work where updates could not be told apart.
+func (w *workRun) stopBroken() error {
+	if w.broken == "" {
+		return nil
+	}
+	return w.stop("reboot the host; if it stays, install its latest cumulative update by hand (KB5040527 mends a known case), then run again", w.broken)
+}
+
+// measure is what is free on the system drive, and what the updates need there.
+func (w *workRun) measure(taken []*offer) (free, need int64) {
+	for _, o := range taken {
+		times := int64(3)
+		if o.Downloaded {
+			times = 2
+		}
+		need += times * min(o.Bytes, 4<<30)
+	}
+	free = w.m.freeBytes()
+	w.result["free"], w.result["need"] = free, need
+	return free, need
 }
 
 // rank puts exclusive updates first: they are mostly what the others need.
@@ -117,7 +177,7 @@ func (w *workRun) search() ([]updateView, error) {
 			return found, nil
 		}
 		code := errorCode(err)
-		if w.ctx.Err() != nil || try >= 6 || !slices.Contains(passing, code) {
+		if w.ctx.Err() != nil || !again(code, try, 6) {
 			return nil, err
 		}
 		title = fmt.Sprintf("again, attempt %d: %s", try+1, code)
@@ -127,20 +187,33 @@ func (w *workRun) search() ([]updateView, error) {
 	}
 }
 
+// again says whether an error may be tried again after so many attempts.
+func again(code string, tries, most int) bool {
+	if code == "0x80248007" {
+		most = 2
+	}
+	return tries < most && slices.Contains(passing, code)
+}
+
 func (w *workRun) searchOnce() ([]updateView, error) {
 	if err := allow(w.system); err != nil {
 		return nil, err
 	}
-	switch source := textOf(w.filter, "source"); source {
-	case "default", "wsus", "windows-update":
-	case "microsoft-update":
-		return nil, &stop{"", "Microsoft Update is not registered on this host", ""}
-	default:
+	source := textOf(w.filter, "source")
+	selection, ok := map[string]int{"default": 0, "wsus": 1, "windows-update": 2, "microsoft-update": 3}[source]
+	switch {
+	case !ok:
 		return nil, &stop{"", "there is no update source " + source, ""}
+	case source == "microsoft-update":
+		return nil, w.stop("let its administrator turn on updates for other Microsoft products there, or set OCTOPATCH_UPDATE_SOURCE=default", "Microsoft Update is not registered on this host")
 	}
-	found, err := w.m.search(w.ctx)
+	f, err := w.m.search(w.ctx, selection)
 	if err != nil {
 		return nil, err
 	}
-	return w.m.views(found), nil
+	for _, one := range f.Warnings {
+		list, _ := w.result["warnings"].([]any)
+		w.result["warnings"] = append(list, hresult(uint32(one.HResult))+" "+one.Message)
+	}
+	return f.Updates, nil
 }

@@ -23,6 +23,7 @@ const (
 	productServer   = "2c7888b6-f9e9-4ee9-87af-a77705193893"
 	productSQL      = "c96c35fc-a21f-481b-917c-10c4f64792cb"
 	productDefender = "8c3fcc84-7410-4a95-8b89-a166a0190486"
+	productExchange = "26bb6be1-37d1-4ca6-baee-ec00b2f7d0f1"
 )
 
 // update is one update as Windows Update knows it for this machine.
@@ -59,6 +60,9 @@ func (m *Machine) catalogue(rng *rand.Rand) {
 		{kb: "5067890", title: "2026-11 Preview of Cumulative Update for Microsoft server operating system version 21H2 for x64-based Systems (KB5067890)", class: classUpdate, bytes: 433 << 20, optional: true, reboot: true, work: between(rng, 3*time.Minute, 6*time.Minute)},
 		{kb: "5063762", title: "Security Update for SQL Server 2022 RTM CU (KB5063762)", class: classSecurity, product: "Microsoft SQL Server 2022", productID: productSQL, bytes: 512 << 20, work: between(rng, 4*time.Minute, 6*time.Minute)},
 	}
+	if m.has("odd-updates") {
+		m.updates = append(m.updates, oddUpdates()...)
+	}
 	for _, u := range m.updates {
 		u.id = fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xfff, rng.Uint32()&0xfff, rng.Uint64()&0xffffffffffff)
 		u.download = between(rng, 15*time.Second, 45*time.Second) + time.Duration(u.bytes>>20)*200*time.Millisecond
@@ -68,7 +72,23 @@ func (m *Machine) catalogue(rng *rand.Rand) {
 	}
 }
 
-// offered lists what a search finds. The caller holds the lock.
+// oddUpdates are those with which a client goes wrong.
+func oddUpdates() []*update {
+	const minute = time.Minute
+	return []*update{
+		{kb: "5063500", title: "2026-11 Servicing Stack Update for Windows Server (KB5063500)", class: classSecurity, bytes: 14 << 20, exclusive: true, work: minute},
+		{kb: "5063501", title: "Windows Security platform (KB5063501)", class: classSecurity, bytes: 9 << 20, userInput: true, work: minute},
+		{kb: "5063502", title: "Security Update that this host hides (KB5063502)", class: classSecurity, bytes: 9 << 20, hidden: true, work: minute},
+		{kb: "5063503", title: "Windows Server 2025", class: featureUpgrade, bytes: 90 << 30, reboot: true, work: minute},
+		{kb: "5063504", title: "Security Update For Exchange Server 2019 CU15 (KB5063504)", class: classSecurity, product: "Exchange Server 2019", productID: productExchange, bytes: 151 << 20, reboot: true, work: minute},
+		{kb: "5063505", title: "An update without a classification (KB5063505)", bytes: 1 << 20, work: minute},
+		{kb: "5063506", title: "2026-11 Security Update for Ünïcode $Äpps [x64] (KB5063506)", class: classSecurity, bytes: 1 << 20, work: minute},
+		{kb: "5063506", title: "2026-11 Security Update for Ünïcode $Äpps [x64] (KB5063506)", class: classSecurity, bytes: 1 << 20, work: minute},
+		{title: "Microsoft .NET 8.0.22 Update (no KB field, KB5063507 in its title)", class: classCritical, bytes: 29 << 20, work: minute},
+	}
+}
+
+// offered lists what a search finds; what waits for a reboot stays on offer. The caller holds the lock.
 func (m *Machine) offered() []*update {
 	committed := true
 	for _, u := range m.updates {
@@ -78,7 +98,7 @@ func (m *Machine) offered() []*update {
 	}
 	var list []*update
 	for _, u := range m.updates {
-		if u.installed || u.waits || u.second && !committed {
+		if u.installed || u.second && !committed {
 			continue
 		}
 		list = append(list, u)

@@ -35,10 +35,19 @@ try {
 } finally { $lock.Dispose() }
 
 $faults = @(Restore-Services $prior 300)
-Set-Property $prior 'restored' ($faults.Count -eq 0)
-Set-Property $journal 'counter' ([int64](Read-Property $journal 'counter' 0) + 1)
-Set-Property $journal 'updated' (ConvertTo-UnixTime (Get-Date))
-Set-Property $journal 'deadman' ([pscustomobject][ordered]@{ at = ConvertTo-UnixTime (Get-Date); why = $reason; faults = [string]($faults -join '; ') })
-Write-Journal $journal
-# What did not start is tried again; what is done is done.
-if ($faults.Count -eq 0) { Disable-Deadman }
+$lock = Open-Lock
+try {
+    # Services start slowly: a run that has taken the lease meanwhile writes the journal and arms the switch itself.
+    $lease = Read-Lease
+    if ($null -ne $lease -and [string]$lease.nonce -cne 'deadman') { exit 0 }
+    $journal = Read-Journal
+    $prior = Read-Property $journal 'host'
+    if ($null -eq $prior) { exit 0 }
+    Set-Property $prior 'restored' ($faults.Count -eq 0)
+    Set-Property $journal 'counter' ([int64](Read-Property $journal 'counter' 0) + 1)
+    Set-Property $journal 'updated' (ConvertTo-UnixTime (Get-Date))
+    Set-Property $journal 'deadman' ([pscustomobject][ordered]@{ at = ConvertTo-UnixTime (Get-Date); why = $reason; faults = [string]($faults -join '; ') })
+    Write-Journal $journal
+    # What did not start is tried again; what is done is done.
+    if ($faults.Count -eq 0) { Disable-Deadman }
+} finally { $lock.Dispose() }

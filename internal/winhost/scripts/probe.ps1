@@ -1,4 +1,5 @@
 # Probe: everything that preflight and plan need to know of this host, in one call. Changes nothing.
+# Request: agents (services that update hosts by themselves).
 
 $system = Get-CimInstance -ClassName Win32_OperatingSystem
 $computer = Get-CimInstance -ClassName Win32_ComputerSystem
@@ -40,6 +41,8 @@ Write-Answer ([ordered]@{
     pending    = @(Get-HardPending)
     soft       = @(Get-SoftPending)
     busy       = Get-Busy
+    policy     = Get-UpdatePolicy
+    agents     = @(Get-RunningAgents $services @($Request.agents))
     instances  = @($instances)
     watchdogs  = @(Get-Watchdogs | ForEach-Object { Get-WatchdogFacts $_ })
     folder     = $folder

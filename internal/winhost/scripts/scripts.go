@@ -22,7 +22,7 @@ var parts = map[string][]string{
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},
 	"lease":   {"lock", "journal", "task"},
-	"probe":   {"lock", "journal", "windows", "octopus", "armed"},
+	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
 	"ready":   {"lock", "windows"},
 	"reboot":  {"lock", "journal", "task"},
 	"record":  {"lock", "journal", "task", "armed"},

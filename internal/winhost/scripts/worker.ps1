@@ -7,15 +7,30 @@ $log = [IO.StreamWriter]::new([IO.FileStream]::new((Join-Path $FolderPath 'progr
 $log.AutoFlush = $true
 
 function Write-Stage([string]$Stage, [string]$Title = '', [string]$KB = '', [int]$Index = 0, [int]$Count = 0, [int]$Percent = 0) {
-    $log.Write((ConvertTo-Line ([ordered]@{ stage = $Stage; title = $Title; kb = $KB; index = $Index; count = $Count; percent = $Percent })) + "`n")
+    try { $log.Write((ConvertTo-Line ([ordered]@{ stage = $Stage; title = $Title; kb = $KB; index = $Index; count = $Count; percent = $Percent })) + "`n") }
+    catch { return } # a full disk must not cut an installation short
+}
+
+# Stop-Work ends the work with a problem of our own and what to do about it.
+function Stop-Work([string]$Problem, [string]$Next) {
+    $work.next = $Next
+    throw $Problem
 }
 
 # Errors that pass by themselves: time-outs, busy servers, name resolution, the agent renewing itself.
 $Passing = @(
     '0x8024401C', '0x8024401F', '0x80244020', '0x80244021', '0x80244022', '0x80244023', '0x8024402C', '0x80244010',
-    '0x8024001B', '0x80240009', '0x8024001E', '0x8024001F', '0x80240438', '0x80248007',
+    '0x8024001B', '0x80240009', '0x8024001E', '0x8024001F', '0x80240438', '0x80248007', '0x8024200D', '0x800706BA',
     '0x80072EE2', '0x80072EE7', '0x80072EFD', '0x80072EFE', '0x80D02002'
 )
+
+# Test-Again says whether an error may be tried again after so many attempts; a data store that lacks something
+# gets one more attempt only.
+function Test-Again([string]$Code, [int]$Tries, [int]$Most) {
+    if ($Code -eq '0x80248007') { $Most = 2 }
+    return $Tries -lt $Most -and $Passing -contains $Code
+}
+
 $MicrosoftUpdate = '7971f918-a847-4430-9279-4a52d1efe18d'
 $FeatureUpgrades = '3689bdc8-b205-4af4-8d4a-a63924c5e9d5'
 $Definitions = 'e0789628-ce08-4437-be74-2495b842f43b'
@@ -31,7 +46,7 @@ function Get-Searcher {
         $manager = New-Object -ComObject Microsoft.Update.ServiceManager
         if (@($manager.Services | Where-Object { $_.ServiceID -eq $MicrosoftUpdate }).Count -eq 0) {
             # Opting in stays on the host for ever, so that is left to its administrator.
-            throw 'Microsoft Update is not registered on this host'
+            Stop-Work 'Microsoft Update is not registered on this host' 'let its administrator turn on updates for other Microsoft products there, or set OCTOPATCH_UPDATE_SOURCE=default'
         }
         $searcher.ServiceID = $MicrosoftUpdate
     }
@@ -46,12 +61,25 @@ function Search-Updates {
             $found = (Get-Searcher).Search('IsInstalled=0')
             # 2: succeeded, 3: with warnings, which concern single updates
             if ([int]$found.ResultCode -notin 2, 3) { throw ('the search ended with result code {0}' -f $found.ResultCode) }
+            foreach ($warning in @(Read-Property $found 'Warnings' @())) {
+                $work.warnings += '0x{0:X8} {1}' -f $warning.HResult, $warning.Message
+            }
             return $found
         } catch {
             $code = Get-ErrorCode $_
-            if ($try -ge 6 -or $Passing -notcontains $code) { throw }
+            if (-not (Test-Again $code $try 6)) { throw }
             Start-Sleep -Seconds ([Math]::Min(15 * $try, 60))
         }
+    }
+}
+
+# Get-Missing names what a broken update does not say of itself. Some builds of Windows hand out updates without
+# their properties (mended by KB5040527); then nobody knows what is on offer.
+function Get-Missing([object]$Update) {
+    foreach ($name in 'Identity', 'Title', 'Categories', 'InstallationBehavior') {
+        $there = $false
+        try { $there = $null -ne $Update.PSObject.Properties[$name].Value } catch { $there = $false }
+        if (-not $there) { $name }
     }
 }
 
@@ -74,8 +102,9 @@ function Get-Update([object]$Update) {
 }
 
 # Get-SkipReason says why an update is not taken, or nothing. Excluding beats including; including beats
-# every other rule but the one on updates that wait for somebody at the screen.
+# every other rule but those on updates that wait for a reboot, or for somebody at the screen.
 function Get-SkipReason([object]$Update, [object]$Facts) {
+    if ([bool](Read-Property $Update 'RebootRequired' $false)) { return 'installed, and waits for a reboot' }
     foreach ($kb in $Facts.kbs) { if (@($order.filter.exclude) -contains $kb) { return 'excluded: KB' + $kb } }
     $behavior = Read-Property $Update 'InstallationBehavior'
     if ([bool](Read-Property $behavior 'CanRequestUserInput' $false)) { return 'may ask somebody at the screen' }
@@ -139,17 +168,14 @@ function Invoke-Once([object]$Update, [object]$Facts, [string]$Step) {
     }
 }
 
-# Invoke-Step tries again what passes by itself: downloads after any such error, an installation only when
-# the agent was busy and nothing had begun.
+# Invoke-Step tries again what passes by itself, four times at most.
 function Invoke-Step([object]$Update, [object]$Facts, [string]$Step, [int]$Index, [int]$Count) {
     $kb = ''
     if (@($Facts.kbs).Count) { $kb = @($Facts.kbs)[0] }
-    $again = @('0x80240009')
-    if ($Step -eq 'download') { $again = $Passing }
     for ($try = 1; ; $try++) {
         Write-Stage -Stage $Step -Title $Facts.title -KB $kb -Index $Index -Count $Count -Percent ([Math]::Floor(($Index - 1) * 100 / $Count))
         $outcome = Invoke-Once $Update $Facts $Step
-        if ($outcome.succeeded -or $try -ge 4 -or $again -notcontains $outcome.code) { break }
+        if ($outcome.succeeded -or -not (Test-Again $outcome.code $try 4)) { break }
         Start-Sleep -Seconds (30 * $try)
     }
     Write-Stage -Stage $Step -Title $Facts.title -KB $kb -Index $Index -Count $Count -Percent ([Math]::Floor($Index * 100 / $Count))
@@ -168,21 +194,72 @@ function Wait-Agent {
     }
 }
 
-function Invoke-Work {
-    $found = Search-Updates
-    $updates = $found.Updates
+# Select-Updates judges every update that is on offer, and returns those that are taken.
+function Select-Updates([object]$Updates) {
     $seen = @{}
-    $taken = @()
-    for ($i = 0; $i -lt $updates.Count; $i++) {
-        $update = $updates.Item($i)
+    for ($i = 0; $i -lt $Updates.Count; $i++) {
+        $update = $Updates.Item($i)
+        $missing = @(Get-Missing $update)
+        if ($missing.Count) { $broken.number++; $broken.missing = $missing -join ', '; continue }
         $facts = Get-Update $update
         if ($seen.ContainsKey($facts.id)) { continue }
         $seen[$facts.id] = $true
         $facts.skip = [string](Get-SkipReason $update $facts)
+        $same = '{0}|{1}' -f $facts.title, ($facts.kbs -join ',')
+        if (-not $facts.skip -and $seen.ContainsKey($same)) { $facts.skip = 'on offer twice' }
+        if (-not $facts.skip) { $seen[$same] = $true; @{ update = $update; facts = $facts } }
         $work.updates += $facts
-        if (-not $facts.skip) { $taken += @{ update = $update; facts = $facts } }
     }
+}
+
+# Measure-Space: a download comes, is unpacked, and leaves the old files behind. A size above 4 GB is the sum of
+# every file that some host might need, and not of what comes.
+function Measure-Space([object[]]$Taken) {
+    foreach ($one in $Taken) {
+        $times = 3
+        if ($one.facts.downloaded) { $times = 2 }
+        $work.need += [int64]($times * [Math]::Min([int64]$one.facts.bytes, 4GB))
+    }
+    $drive = Get-CimInstance -ClassName Win32_LogicalDisk | Where-Object { $_.DeviceID -eq $env:SystemDrive }
+    $work.free = [int64](Read-Property $drive 'FreeSpace' 0)
+}
+
+# Stop-Broken ends the work where updates could not be told apart, so that it does not look complete.
+function Stop-Broken([int]$All) {
+    if ($broken.number -eq 0) { return }
+    Stop-Work ('Windows describes {0} of {1} updates without their {2}' -f $broken.number, $All, $broken.missing) 'reboot the host; if it stays, install its latest cumulative update by hand (KB5040527 mends a known case), then run again'
+}
+
+# Install-Updates installs what is downloaded, until Windows wants to restart.
+function Install-Updates([object[]]$Ready) {
+    $index = 0
+    foreach ($one in $Ready) {
+        $index++
+        if (-not (Wait-Agent)) {
+            $work.reboot = $true
+            # Nothing came of this round, and that must not look like there was nothing to do.
+            if (@($work.outcomes | Where-Object { $_.succeeded }).Count -eq 0) {
+                foreach ($left in $Ready) { $work.outcomes += Get-Outcome $left.facts 'install' 5 '0x80240016' $true }
+            }
+            return
+        }
+        $outcome = Invoke-Step $one.update $one.facts 'install' $index $Ready.Count
+        $work.outcomes += $outcome
+        if ($outcome.reboot) { $work.reboot = $true }
+        # Windows shuts down, or wants to before the next one: the rest comes in the next round.
+        if ($outcome.code -eq '0x8007045B' -or ($outcome.reboot -and (Test-Exclusive $one.update))) { return }
+    }
+}
+
+function Invoke-Work {
+    $updates = (Search-Updates).Updates
+    $taken = @(Select-Updates $updates)
+    Measure-Space $taken
+    if ($order.mode -ne 'install') { Stop-Broken $updates.Count }
     if ($order.mode -eq 'scan') { return }
+    if ($work.free -lt $work.need) {
+        Stop-Work ('{0} MB are free on the system drive, and the updates need some {1} MB' -f [Math]::Floor($work.free / 1MB), [Math]::Ceiling($work.need / 1MB)) 'free space on the system drive (Disk Cleanup, DISM /Online /Cleanup-Image /StartComponentCleanup), then run again'
+    }
 
     # Exclusive updates come first: they are mostly what the others need.
     $taken = @($taken | Where-Object { Test-Exclusive $_.update }) + @($taken | Where-Object { -not (Test-Exclusive $_.update) })
@@ -196,28 +273,17 @@ function Invoke-Work {
         if ($outcome.succeeded) { $ready += $one }
         if (-not $outcome.succeeded -or $order.mode -eq 'download') { $work.outcomes += $outcome }
     }
-    if ($order.mode -eq 'download') { return }
-
-    $index = 0
-    foreach ($one in $ready) {
-        $index++
-        if (-not (Wait-Agent)) {
-            $work.reboot = $true
-            # Nothing came of this round, and that must not look like there was nothing to do.
-            if (@($work.outcomes | Where-Object { $_.succeeded }).Count -eq 0) {
-                foreach ($left in $ready) { $work.outcomes += Get-Outcome $left.facts 'install' 5 '0x80240016' $true }
-            }
-            return
-        }
-        $outcome = Invoke-Step $one.update $one.facts 'install' $index $ready.Count
-        $work.outcomes += $outcome
-        if ($outcome.reboot) { $work.reboot = $true }
-        # Windows shuts down, or wants to before the next one: the rest comes in the next round.
-        if ($outcome.code -eq '0x8007045B' -or ($outcome.reboot -and (Test-Exclusive $one.update))) { return }
+    if ($order.mode -eq 'install') {
+        Install-Updates $ready
+        Stop-Broken $updates.Count
     }
 }
 
-$work = [ordered]@{ job = [string]$order.job; updates = @(); outcomes = @(); reboot = $false; code = ''; problem = ''; next = '' }
+$work = [ordered]@{
+    job = [string]$order.job; updates = @(); outcomes = @(); reboot = $false; code = ''; problem = ''; next = ''
+    warnings = @(); free = [int64]0; need = [int64]0
+}
+$broken = @{ number = 0; missing = '' }
 try {
     if ([string]$order.mode -notin 'scan', 'download', 'install') { throw ('there is no mode {0}' -f $order.mode) }
     $session = New-Object -ComObject Microsoft.Update.Session

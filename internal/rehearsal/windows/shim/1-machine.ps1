@@ -2,7 +2,7 @@
 # Functions come before cmdlets and programs of the same name; what is not about Windows goes to the cmdlet.
 # All of this is loaded as a module, so that no variable or function of a script gets in between.
 
-$Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Program = ''; Version = '' }
+$Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Skew = 0.0; Program = ''; Version = '' }
 
 # Invoke-Machine asks the machine: one line out, one line back.
 function Invoke-Machine([string]$Call, [object]$With = @{}) {
@@ -33,6 +33,7 @@ function Connect-Machine([string]$Address) {
     $hello = Invoke-Machine 'hello'
     $Machine.Program = $hello.program
     $Machine.Version = $hello.version
+    $Machine.Skew = [double]$hello.skew
     if ($hello.clock -ne 'wall') {
         $epoch, $speed = $hello.clock -split ','
         $invariant = [Globalization.CultureInfo]::InvariantCulture
@@ -53,7 +54,7 @@ function Get-Date {
     if ($args.Count) { return Microsoft.PowerShell.Utility\Get-Date @args }
     $wall = [DateTime]::UtcNow
     $epoch = [DateTime]::new(1970, 1, 1, 0, 0, 0, [DateTimeKind]::Utc).AddTicks([long]($Machine.Epoch * 1e7))
-    return $epoch.AddTicks([long](($wall - $epoch).Ticks * $Machine.Speed)).ToLocalTime()
+    return $epoch.AddTicks([long](($wall - $epoch).Ticks * $Machine.Speed)).AddSeconds($Machine.Skew).ToLocalTime()
 }
 
 function Start-Sleep([double]$Seconds = 0, [int]$Milliseconds = 0) {

@@ -18,9 +18,10 @@ function New-Update([object]$Offer) {
         Identity = [pscustomobject]@{ UpdateID = $Offer.id; RevisionNumber = 200 }
         Title = $Offer.title; KBArticleIDs = @($Offer.kbs); Categories = $categories; MaxDownloadSize = [long]$Offer.bytes; MinDownloadSize = 0
         IsDownloaded = [bool]$Offer.downloaded; IsInstalled = $false; IsHidden = [bool]$Offer.hidden; BrowseOnly = [bool]$Offer.optional; Type = [int]$Offer.type
-        EulaAccepted = [bool]$Offer.eula; RebootRequired = $false
+        EulaAccepted = [bool]$Offer.eula; RebootRequired = [bool]$Offer.waits
         InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = [bool]$Offer.userInput; Impact = [int]$(if ($Offer.exclusive) { 2 } else { 0 }); RebootBehavior = 2 }
     }
+    if ($Offer.broken) { foreach ($name in 'Title', 'Categories') { $update.PSObject.Properties.Remove($name) } }
     Add-Method $update 'AcceptEula' { Invoke-Machine 'update eula' @{ id = $this.Identity.UpdateID } | Out-Null; $this.EulaAccepted = $true }
     return $update
 }
@@ -39,8 +40,10 @@ function New-UpdateSearcher {
     Add-Method $searcher 'Search' {
         param($Criteria)
         if ($Criteria -ne 'IsInstalled=0') { throw [System.Runtime.InteropServices.COMException]::new('Exception from HRESULT: 0x80240032', [int]-2145124302) }
-        $found = @(Invoke-Machine 'update search' | ForEach-Object { if ($null -ne $_) { New-Update $_ } })
-        return [pscustomobject]@{ ResultCode = 2; Updates = (New-UpdateList $found); Warnings = @() }
+        $answer = Invoke-Machine 'update search' @{ selection = [int]$this.ServerSelection }
+        $found = @(@($answer.updates) | ForEach-Object { if ($null -ne $_) { New-Update $_ } })
+        $warnings = @(@($answer.warnings) | ForEach-Object { if ($null -ne $_) { [pscustomobject]@{ HResult = [int]$_.hresult; Message = $_.message; Context = 4 } } })
+        return [pscustomobject]@{ ResultCode = [int]$answer.resultCode; Updates = (New-UpdateList $found); Warnings = $warnings }
     }
     return $searcher
 }

@@ -130,8 +130,9 @@ func (t *target) findInstance(allowed []string) error {
 		}
 	}
 	if t.instance.Service.Name == "" {
-		faults = append([]error{procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is mapped to host %s, which is the computer %s and runs no such node (it runs: %s)", t.name, t.hostName, t.facts.Computer, or(strings.Join(found, ", "), "no Octopus Server")),
-			"write NAME=host for the machine that runs it")}, faults...)
+		// What else runs on a wrong machine is no reason to stop it.
+		return procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is mapped to host %s, which is the computer %s and runs no such node (it runs: %s)", t.name, t.hostName, t.facts.Computer, or(strings.Join(found, ", "), "no Octopus Server")),
+			"write NAME=host for the machine that runs it")
 	}
 	return errors.Join(faults...)
 }

@@ -272,7 +272,9 @@ func TestRebootUnderACommand(t *testing.T) {
 		}
 		return 0, nil
 	})
+	down := make(chan struct{})
 	go func() {
+		defer close(down)
 		<-started
 		s.Down()
 	}()
@@ -282,6 +284,7 @@ func TestRebootUnderACommand(t *testing.T) {
 	if _, err := c.Run(context.Background(), Command{Line: "x", Limit: time.Minute}); !errors.Is(err, procedure.ErrUnreachable) {
 		t.Errorf("while down: got %v, want unreachable", err)
 	}
+	<-down // its shells are gone before it comes back
 	if err := s.Up(); err != nil {
 		t.Fatal(err)
 	}

@@ -50,3 +50,21 @@ func TestCredentialsOfOneNode(t *testing.T) {
 		octopatch(t.Context(), environ, "plan").wants(t, 4, "OCTO-02", "OCTOPATCH_WINRM_PASSWORD")
 	})
 }
+
+// TestLoginAfterAReboot: a host that refuses the login after a reboot is asked three times at most, so that no account
+// is locked; one that comes to its senses meanwhile goes on.
+func TestLoginAfterAReboot(t *testing.T) {
+	for fault, want := range map[string]struct{ exit, refused int }{"login-late": {0, 2}, "login-never": {6, 3}} {
+		t.Run(fault, func(t *testing.T) {
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Nodes: 1, Faults: fault})
+				octopatch(t.Context(), w.Environ(), "run").wants(t, want.exit)
+				for node, n := range w.RefusedLogins() {
+					if n == 0 || n > want.refused {
+						t.Errorf("%s refused %d logins, want 1 to %d", node, n, want.refused)
+					}
+				}
+			})
+		})
+	}
+}

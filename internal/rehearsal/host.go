@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
@@ -58,8 +59,21 @@ func (w *World) newComputer(o Options, h *host) (*windows.Machine, error) {
 			}
 		},
 		Down: func() { h.listener.Down() },
-		Up:   func() error { return h.listener.Up() },
+		Up:   func() error { return w.backOnline(h) },
 	})
+}
+
+// backOnline opens a host's listener after a reboot; with a fault it refuses every login for a while, as a host does
+// whose domain controller is not found yet.
+func (w *World) backOnline(h *host) error {
+	if w.faults.Take("login-late", h.name, 1) {
+		h.listener.SetFaults(wsman.Faults{Unauthorized: true})
+		w.Clock.AfterFunc(3*time.Minute, func() { h.listener.SetFaults(wsman.Faults{}) })
+	}
+	if w.faults.Has("login-never", h.name) {
+		h.listener.SetFaults(wsman.Faults{Unauthorized: true})
+	}
+	return h.listener.Up()
 }
 
 func (h *host) close() error {

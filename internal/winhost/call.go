@@ -24,6 +24,9 @@ func call[A any, P interface {
 	answer
 }](ctx context.Context, h *Host, script string, request any, limit time.Duration, progress func(json.RawMessage)) (A, error) {
 	var a A
+	if refused := h.refused.Load(); refused != nil {
+		return a, *refused
+	}
 	nonce, err := newNonce()
 	if err != nil {
 		return a, err

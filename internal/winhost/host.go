@@ -29,6 +29,7 @@ type Host struct {
 	clock    clock.Clock
 	commands atomic.Int64
 	held     held
+	refused  atomic.Pointer[error] // the host refused the login for good, after its reboot
 }
 
 var _ procedure.Host = (*Host)(nil)

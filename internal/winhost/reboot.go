@@ -90,6 +90,7 @@ func (h *Host) Ready(ctx context.Context, want procedure.Readiness, waiting func
 			continue
 		case errors.Is(err, procedure.ErrDenied) && want.BootBefore != "":
 			if denied++; denied >= deniedTries {
+				h.refused.Store(&err) // nobody tries this login any more, whatever is left to be done
 				return procedure.Windows{}, err
 			}
 			awaited, pause = "the host to accept the login again", deniedPause

@@ -113,6 +113,11 @@ func TestReadyAndTheLogin(t *testing.T) {
 			if !errors.Is(err, c.want) || h.Commands() != c.commands {
 				t.Errorf("after %d commands: %v", h.Commands(), err)
 			}
+			if c.refusals >= deniedTries && c.before != "" { // whatever is left to be done
+				if _, err := h.Probe(context.Background()); !errors.Is(err, procedure.ErrDenied) || h.Commands() != c.commands {
+					t.Errorf("the login is tried once more: %d commands, %v", h.Commands(), err)
+				}
+			}
 			if c.commands > 1 && h.clock.Since(began) < time.Duration(c.commands-1)*deniedPause {
 				t.Errorf("%d attempts within %s", c.commands, h.clock.Since(began))
 			}

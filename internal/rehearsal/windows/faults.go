@@ -45,6 +45,8 @@ func Faults() []fault.Fault {
 		{Name: "shutdown-in-progress", Help: "A restart is under way when ours is asked for (1115)."},
 		{Name: "shutdown-service-gone", Help: "A restart is so far under way that shutdown.exe finds nobody (1717)."},
 		{Name: "reboot-denied", Help: "The account may not restart the host (5)."},
+		{Name: "login-late", Help: "After its first reboot the host refuses every login for three minutes."},
+		{Name: "login-never", Help: "After its reboot the host refuses every login."},
 		{Name: "servicing-hangs", Help: "After its reboot Windows never ends configuring its updates."},
 		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
 		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot."},

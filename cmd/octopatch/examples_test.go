@@ -111,7 +111,7 @@ func TestJumpBox(t *testing.T) {
 				got := asWritten(t, dir, c.file, typed, []string{"OCTOPATCH_REHEARSAL_CLOCK=" + value(w.Environ(), "OCTOPATCH_REHEARSAL_CLOCK")}, c.shell...)
 				got.wants(t, 0, "preflight          + done", "KB5065432", "Maintenance of http", "Done: 1 of 1 nodes patched and serving", "No run is open on these nodes", "!exit code 4")
 				allKept(t, w, before)
-				for _, name := range []string{"report.json", "summary.md", "notice.md"} {
+				for _, name := range []string{"report.json", "report.html", "summary.md", "notice.md"} {
 					if info, err := os.Stat(filepath.Join(dir, "octopatch-report", name)); err != nil || info.Size() == 0 {
 						t.Errorf("%s: %v", name, err)
 					}

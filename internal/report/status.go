@@ -49,6 +49,12 @@ func surviving(w io.Writer, j procedure.Standing) {
 		}
 		fmt.Fprintf(w, "  the dead-man switch is armed: it starts the service %s\n", when)
 	}
+	if j.Rewound != "" {
+		fmt.Fprintf(w, "  the machine was reverted since: the journal on its host is older, and this is the copy %s; whoever goes on writes it back first\n", plain(j.Rewound))
+	}
+	if j.Doubt != "" {
+		fmt.Fprintf(w, "  UNKNOWN: %s\n", plain(j.Doubt))
+	}
 	run := "octopatch run"
 	switch l := j.Lease; {
 	case l == nil:

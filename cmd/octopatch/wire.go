@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/octopatch/octopatch/internal/clock"
 	"github.com/octopatch/octopatch/internal/engine"
@@ -18,10 +19,14 @@ import (
 
 // wired is an engine with all that it needs; close ends every connection.
 type wired struct {
-	engine  *engine.Engine
-	clients []*winrm.Client
-	hosts   map[string]*winhost.Host
-	close   func()
+	engine   *engine.Engine
+	settings settings.Settings
+	clock    clock.Clock
+	hostCA   []byte // OCTOPATCH_WINRM_CA_FILE
+	mu       sync.Mutex
+	clients  []*winrm.Client
+	hosts    map[string]*winhost.Host
+	close    func()
 }
 
 // wire joins settings and adapters: the only place that knows them all.
@@ -60,12 +65,12 @@ func (s *session) wire() (*wired, error) {
 	if err != nil {
 		return nil, err
 	}
+	w := &wired{settings: o, clock: clk, hostCA: hostCA, hosts: map[string]*winhost.Host{}}
 	runner := s.commandRunner()
 	provider, err := s.provider(runner)
 	if err != nil {
 		return nil, err
 	}
-	w := &wired{hosts: map[string]*winhost.Host{}}
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
@@ -76,7 +81,13 @@ func (s *session) wire() (*wired, error) {
 			}
 			return nil
 		},
-		Open:     func(node, host string) (procedure.Host, error) { return w.open(o, clk, hostCA, node, host) },
+		Open: func(node, host string) (procedure.Host, error) {
+			h, err := w.open(node, host)
+			if err != nil {
+				return nil, err // and no nil host inside an interface
+			}
+			return h, nil
+		},
 		Guard:    s.guard(clk).Check,
 		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner), Announced: s.announced,
 		LoginEnds: ends,
@@ -98,10 +109,13 @@ func (s *session) wire() (*wired, error) {
 }
 
 // open makes the way to a node's host, once.
-func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host string) (procedure.Host, error) {
+func (w *wired) open(node, host string) (*winhost.Host, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if known, ok := w.hosts[node]; ok {
 		return known, nil
 	}
+	o := w.settings
 	login := o.Login(node)
 	port := o.Port
 	for _, n := range o.Nodes.List {
@@ -120,7 +134,7 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 		cache, keytab = "", ""
 	}
 	client, err := winrm.New(winrm.Options{
-		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: ca, Insecure: o.Insecure, Clock: clk,
+		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: w.hostCA, Insecure: o.Insecure, Clock: w.clock,
 		KRB5Conf: o.KRB5Conf, CCache: cache, Keytab: keytab,
 		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
 	})
@@ -128,7 +142,7 @@ func (w *wired) open(o settings.Settings, clk clock.Clock, ca []byte, node, host
 		return nil, err
 	}
 	w.clients = append(w.clients, client)
-	w.hosts[node] = winhost.New(node, winhost.OverWinRM(client), clk)
+	w.hosts[node] = winhost.New(node, winhost.OverWinRM(client), w.clock)
 	return w.hosts[node], nil
 }
 

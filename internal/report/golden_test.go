@@ -214,14 +214,14 @@ func TestReportFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"report.json", "summary.md"} {
+	for _, name := range []string{"report.json", "report.html", "summary.md"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name, string(text))
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
 		t.Errorf("left in the directory: %v, %v", left, err)
 	}
 }

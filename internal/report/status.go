@@ -67,6 +67,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 		fmt.Fprintf(w, "  %s has not been heard of since %s, and the lease is stale\n", plain(l.Owner), moment(l.Renewed))
 		run = "octopatch run (from elsewhere: OCTOPATCH_TAKEOVER=" + plain(j.Run) + " octopatch run)"
 	}
+	if j.Doubt != "" {
+		fmt.Fprintf(w, "  next: look at the machine, and in Octopus at its drain or Maintenance Mode; then, where no runner has a newer copy: OCTOPATCH_TAKEOVER=%s octopatch run\n", plain(j.Run))
+		return
+	}
 	if j.Format == 0 {
 		fmt.Fprintf(w, "  next: %s\n", run)
 		return

@@ -17,23 +17,54 @@ import (
 // answer is the typed answer of a script; it says itself whether it can be believed.
 type answer interface{ check() error }
 
-// call runs one script and decodes its answer. A transport error that comes after the answer changes nothing
-// about the answer.
+// call runs one script and decodes its answer.
 func call[A any, P interface {
 	*A
 	answer
 }](ctx context.Context, h *Host, script string, request any, limit time.Duration, progress func(json.RawMessage)) (A, error) {
 	var a A
-	if refused := h.refused.Load(); refused != nil {
-		return a, *refused
-	}
-	nonce, err := newNonce()
+	raw, err := h.ask(ctx, script, request, limit, progress)
 	if err != nil {
 		return a, err
 	}
+	return a, h.believe(script, raw, &a, P(&a).check)
+}
+
+// Script runs one of the scripts for somebody who knows what to ask of it and whether its answer can be believed,
+// such as a precaution. The lease goes with it as with every call.
+func (h *Host) Script(ctx context.Context, name string, request any, answer interface{ Check() error }, limit time.Duration, progress func(json.RawMessage)) error {
+	raw, err := h.ask(ctx, name, request, limit, progress)
+	if err != nil {
+		return err
+	}
+	return h.believe(name, raw, answer, answer.Check)
+}
+
+// believe decodes an answer and has it checked.
+func (h *Host) believe(script string, raw json.RawMessage, into any, check func() error) error {
+	err := decode(raw, into, false)
+	if err == nil {
+		err = check()
+	}
+	if err != nil {
+		return h.unreadable(script, err)
+	}
+	return nil
+}
+
+// ask runs one script and returns its answer. A transport error that comes after the answer changes nothing about
+// the answer.
+func (h *Host) ask(ctx context.Context, script string, request any, limit time.Duration, progress func(json.RawMessage)) (json.RawMessage, error) {
+	if refused := h.refused.Load(); refused != nil {
+		return nil, *refused
+	}
+	nonce, err := newNonce()
+	if err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return a, fmt.Errorf("encode the request: %w", err)
+		return nil, fmt.Errorf("encode the request: %w", err)
 	}
 	end := h.held.begin(h.clock, &text, script)
 	stdin := encode(nonce, scripts.Text(script), text)
@@ -43,21 +74,15 @@ func call[A any, P interface {
 	end(r.answer != nil)
 	switch {
 	case r.fault != nil:
-		return a, h.fault(script, *r.fault)
+		return nil, h.fault(script, *r.fault)
 	case r.broken != nil:
-		return a, h.unreadable(script, r.broken)
+		return nil, h.unreadable(script, r.broken)
 	case r.answer != nil:
-		if err := decode(r.answer, &a, false); err != nil {
-			return a, h.unreadable(script, err)
-		}
-		if err := P(&a).check(); err != nil {
-			return a, h.unreadable(script, err)
-		}
-		return a, nil
+		return r.answer, nil
 	case err != nil:
-		return a, err
+		return nil, err
 	}
-	return a, h.silent(script, exit, r.noise, stderr)
+	return nil, h.silent(script, exit, r.noise, stderr)
 }
 
 // encode is the stdin that scripts.Bootstrap reads. Lines are short: longer ones may be cut on their way.

@@ -21,6 +21,7 @@ var kinds = map[string]struct {
 	"service": {nil, "a service is not as it should be", "look at the Windows event log System and at Octopus' own server log"},
 	"task":    {nil, "the worker's scheduled task does not start", `look at the history of the task \octopatch\worker in the Task Scheduler`},
 	"reboot":  {nil, "Windows refuses to restart", "the account needs the right to shut down the system from a remote computer"},
+	"unfit":   {procedure.ErrRefused, "the precaution cannot be taken there", "put that right, or choose another OCTOPATCH_PRECAUTION"},
 	"octopus": {nil, "Octopus.Server.exe failed", "run the same command on the host by hand to see its words"},
 }
 

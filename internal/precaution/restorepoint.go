@@ -23,7 +23,7 @@ var (
 )
 
 const (
-	restoreScript = "restorepoint"
+	restoreScript = "restore"
 	lookLimit     = 5 * time.Minute  // for what changes nothing
 	againLimit    = 2 * time.Minute  // until a restart that was asked for shows
 	askAgain      = 15 * time.Second // while a host restarts

@@ -86,7 +86,7 @@ func TestRestorePointThreeWays(t *testing.T) {
 			t.Parallel()
 			r, m := newRestorePoint(t, "client-edition")
 			ctx, p := context.Background(), point("1", "run1")
-			m.Inject("restorepoint", 1, c.fate)
+			m.Inject("restore", 1, c.fate)
 			if err := r.Take(ctx, p, quiet); !errors.Is(err, c.kind) {
 				t.Fatalf("take: %v", err)
 			}
@@ -100,7 +100,7 @@ func TestRestorePointThreeWays(t *testing.T) {
 			if !slices.Equal(m.RestorePoints(), []string{p.Name}) {
 				t.Errorf("the machine has %v", m.RestorePoints())
 			}
-			m.Inject("restorepoint", 5, c.fate) // after the three calls above, and the look before the revert
+			m.Inject("restore", 5, c.fate) // after the three calls above, and the look before the revert
 			err = r.Revert(ctx, p, quiet)
 			if applied := c.fate == windows.Lost; applied != (err == nil) || !applied && !errors.Is(err, c.kind) {
 				t.Fatalf("revert: %v", err)

@@ -7,7 +7,7 @@ import (
 
 // restore is what a run asks of System Restore.
 func restore(action string) step {
-	return step{"restorepoint", map[string]any{"action": action, "name": "octopatch-r1-OCTO-01", "comment": "back"}}
+	return step{"restore", map[string]any{"action": action, "name": "octopatch-r1-OCTO-01", "comment": "back"}}
 }
 
 // restoreCells ask for each action.

@@ -17,21 +17,22 @@ var files embed.FS
 
 // parts lists the shared parts that each script needs before its own text; common comes before all.
 var parts = map[string][]string{
-	"clear":        {"lock", "journal", "task"},
-	"deadman":      {"lock", "journal", "task", "windows", "services", "armed"},
-	"follow":       {"lock", "task"},
-	"health":       {"lock", "journal", "windows"},
-	"lease":        {"lock", "journal", "task"},
-	"probe":        {"lock", "journal", "windows", "octopus", "armed", "policy"},
-	"ready":        {"lock", "windows"},
-	"reboot":       {"lock", "journal", "task", "shutdown"},
-	"record":       {"lock", "journal", "task", "armed"},
-	"restorepoint": {"lock", "windows", "shutdown"},
-	"start":        {"lock", "journal", "task", "windows", "services", "armed"},
-	"stop":         {"lock", "journal", "task", "windows", "services", "armed"},
-	"undrain":      {"lock", "journal", "octopus"},
-	"work":         {"lock", "journal", "task"},
-	"worker":       {},
+	"clear":   {"lock", "journal", "task"},
+	"copy":    {"lock", "journal"},
+	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
+	"follow":  {"lock", "task"},
+	"health":  {"lock", "journal", "windows"},
+	"lease":   {"lock", "journal", "task"},
+	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
+	"ready":   {"lock", "windows"},
+	"reboot":  {"lock", "journal", "task", "shutdown"},
+	"record":  {"lock", "journal", "task", "armed"},
+	"restore": {"lock", "windows", "shutdown"},
+	"start":   {"lock", "journal", "task", "windows", "services", "armed"},
+	"stop":    {"lock", "journal", "task", "windows", "services", "armed"},
+	"undrain": {"lock", "journal", "octopus"},
+	"work":    {"lock", "journal", "task"},
+	"worker":  {},
 }
 
 // Bootstrap follows `powershell.exe -NoProfile -NonInteractive -Command `, in double quotes. It reads from

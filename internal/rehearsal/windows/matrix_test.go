@@ -61,6 +61,21 @@ func (t *table) String() string {
 	return b.String()
 }
 
+// updateSources are the values of OCTOPATCH_UPDATE_SOURCE.
+var updateSources = []string{"default", "wsus", "windows-update", "microsoft-update"}
+
+func (t *table) bySource() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nsearches, by what the host is set up for\n| %-26s | %s |", "host", strings.Join(updateSources, " | "))
+	for _, s := range sources() {
+		fmt.Fprintf(&b, "\n| %-26s |", s.name)
+		for _, source := range updateSources {
+			fmt.Fprintf(&b, " %-*s |", len(source), t.marks[s.name+"|"+source])
+		}
+	}
+	return b.String()
+}
+
 // TestPowerShellConformance holds PowerShell and the twins to the same answers, and to the same host afterwards:
 // every script, in every state of a host. It is what renews the twins' record.
 func TestPowerShellConformance(t *testing.T) {
@@ -74,6 +89,7 @@ func TestPowerShellConformance(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	var tables []*table
+	var searched table
 	t.Run("all", func(t *testing.T) {
 		for _, part := range suites() {
 			shown := &table{suite: part}
@@ -94,12 +110,21 @@ func TestPowerShellConformance(t *testing.T) {
 				tell(t, steps, warmShell)
 			})
 		}
+		for _, s := range sources() {
+			for _, source := range updateSources {
+				t.Run("source/"+s.name+"/"+source, func(t *testing.T) {
+					t.Parallel()
+					conform(t, &searched, s, cell{source, from(source)})
+				})
+			}
+		}
 	})
 	for _, shown := range tables {
 		if len(shown.marks) > 0 { // with -run, not all of them
 			t.Log(shown.String())
 		}
 	}
+	t.Log(searched.bySource())
 	for _, name := range scripts.Names() {
 		if !seen[name] {
 			t.Errorf("%s.ps1 is in no column", name)

@@ -45,7 +45,7 @@ func (t *table) String() string {
 	defer t.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nPowerShell and twin: the same answer and the same host afterwards\n| %-26s |", "state")
-	columns := t.suite.cells(state{})
+	columns := t.cells(state{})
 	for _, c := range columns {
 		fmt.Fprintf(&b, " %-7s |", c.name)
 	}

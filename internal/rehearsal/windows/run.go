@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,7 +237,8 @@ func decode(stdin []byte) call {
 // name is what the world's log calls the change that a script makes, or empty.
 func (m *Machine) name(one call) string {
 	var request struct {
-		Mode string `json:"mode"`
+		Mode   string `json:"mode"`
+		Action string `json:"action"`
 	}
 	switch one.script {
 	case "record", "copy", "stop", "start", "reboot", "clear", "undrain":
@@ -246,6 +248,10 @@ func (m *Machine) name(one call) string {
 	case "work":
 		if json.Unmarshal(one.json, &request) == nil {
 			return "host work " + request.Mode
+		}
+	case "image", "restore":
+		if json.Unmarshal(one.json, &request) == nil && slices.Contains([]string{"take", "revert", "remove", "stop"}, request.Action) {
+			return "host " + one.script + " " + request.Action
 		}
 	}
 	return ""

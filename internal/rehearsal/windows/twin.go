@@ -25,6 +25,7 @@ func twins() map[string]func(*twin) error {
 		"copy": twinCopy, "record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
 		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
 		"restore": twinRestorePoint,
+		"image":   twinImage, "imager": twinImager,
 	}
 }
 

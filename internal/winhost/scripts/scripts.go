@@ -22,6 +22,8 @@ var parts = map[string][]string{
 	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},
+	"image":   {"lock", "task"},
+	"imager":  {},
 	"lease":   {"lock", "journal", "task"},
 	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
 	"ready":   {"lock", "windows"},

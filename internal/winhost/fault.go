@@ -16,13 +16,16 @@ var kinds = map[string]struct {
 		"run octopatch status to see whose run it is and where it stands; a file that cannot be read has to be looked at and removed by hand, once the node is seen to be as it should"},
 	"newer": {procedure.ErrRefused, "a newer version of octopatch has an unfinished run on the host",
 		"go on with that version or a newer one"},
-	"lease":   {procedure.ErrTaken, "another process works on this host", "octopatch status shows whose run it is; this process changes nothing more there"},
-	"busy":    {nil, "the host is still at work", "wait for it to end; octopatch status shows the host's state"},
-	"service": {nil, "a service is not as it should be", "look at the Windows event log System and at Octopus' own server log"},
-	"task":    {nil, "the worker's scheduled task does not start", `look at the history of the task \octopatch\worker in the Task Scheduler`},
-	"reboot":  {nil, "Windows refuses to restart", "the account needs the right to shut down the system from a remote computer"},
-	"unfit":   {procedure.ErrRefused, "the precaution cannot be taken there", "put that right, or choose another OCTOPATCH_PRECAUTION"},
-	"octopus": {nil, "Octopus.Server.exe failed", "run the same command on the host by hand to see its words"},
+	"lease":      {procedure.ErrTaken, "another process works on this host", "octopatch status shows whose run it is; this process changes nothing more there"},
+	"busy":       {nil, "the host is still at work", "wait for it to end; octopatch status shows the host's state"},
+	"service":    {nil, "a service is not as it should be", "look at the Windows event log System and at Octopus' own server log"},
+	"task":       {nil, "the worker's scheduled task does not start", `look at the history of the task \octopatch\worker in the Task Scheduler`},
+	"reboot":     {nil, "Windows refuses to restart", "the account needs the right to shut down the system from a remote computer"},
+	"unfit":      {procedure.ErrRefused, "the precaution cannot be taken there", "put that right, or choose another OCTOPATCH_PRECAUTION"},
+	"machine":    {procedure.ErrRefused, "it is not the virtual machine of the node", "correct OCTOPATCH_HYPERV_HOST or OCTOPATCH_HYPERV_VMS"},
+	"rights":     {procedure.ErrDenied, "the account may not manage Hyper-V", "add it to the group Hyper-V Administrators of the Hyper-V host, or name another in OCTOPATCH_HYPERV_USERNAME"},
+	"checkpoint": {nil, "Hyper-V failed", "look at the event logs Hyper-V-VMMS and Hyper-V-Worker of the Hyper-V host"},
+	"octopus":    {nil, "Octopus.Server.exe failed", "run the same command on the host by hand to see its words"},
 }
 
 // fault turns a script's error line into what an operator reads.

@@ -17,8 +17,11 @@ type cell struct {
 // speed of the simulated clock: what PowerShell needs for itself must stay short in simulated time as well. A
 // restart follows five seconds after it was asked for, and must not overtake the answer.
 func (c cell) speed() float64 {
-	if c.name == "reboot" {
+	switch {
+	case c.name == "reboot":
 		return 2
+	case c.script == "hyperv":
+		return 120
 	}
 	return 40
 }
@@ -71,6 +74,9 @@ func healthOf(service string) map[string]any {
 
 // cells are the columns: every script, as it is asked in the middle of a run r1 at counter 5.
 func cells(s state) []cell {
+	if s.virtual != nil || s.ask != nil {
+		return virtualCells(s)
+	}
 	service, instance := "OctopusDeploy", "OctopusServer"
 	if s.instance != "" {
 		service, instance = "OctopusDeploy: "+s.instance, s.instance

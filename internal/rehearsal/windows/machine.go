@@ -29,6 +29,7 @@ type Options struct {
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
 	Still      bool        // no trigger starts a registered task by itself
+	Guests     []Guest     // makes it a Hyper-V host, which has no Octopus Server
 
 	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
 	Version  string // file version of Octopus.Server.exe; empty: some
@@ -86,6 +87,7 @@ type Machine struct {
 	commands   int
 	shutdownAt time.Time // when the last shutdown was asked for
 	points     []*point  // snapshots, oldest first
+	vms        []*vm     // virtual machines of a Hyper-V host
 	power      int       // how often the power was cut
 }
 
@@ -139,6 +141,7 @@ func New(o Options) (*Machine, error) {
 	m.makeServices()
 	m.makeRegistry()
 	m.makeTasks()
+	m.makeVirtualMachines()
 	m.applyFaults()
 	go m.tell()
 	m.watch()

@@ -33,18 +33,22 @@ func (t *table) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nPowerShell and twin: the same answer and the same host afterwards\n| %-26s |", "state")
-	for _, c := range cells(state{}) {
-		fmt.Fprintf(&b, " %-7s |", c.name)
-	}
+	fmt.Fprint(&b, "\nPowerShell and twin: the same answer and the same host afterwards")
+	head := ""
 	for _, s := range states() {
-		if _, asked := t.cells[s.name+"|"+cells(state{})[0].name]; !asked {
+		if _, asked := t.cells[s.name+"|"+cells(s)[0].name]; !asked {
 			continue // with -run
 		}
-		fmt.Fprintf(&b, "\n| %-26s |", s.name)
-		for _, c := range cells(state{}) {
-			fmt.Fprintf(&b, " %-7s |", t.cells[s.name+"|"+c.name])
+		columns, row := fmt.Sprintf("\n\n| %-30s |", "state"), fmt.Sprintf("\n| %-30s |", s.name)
+		for _, c := range cells(s) {
+			columns += fmt.Sprintf(" %-7s |", c.name)
+			row += fmt.Sprintf(" %-7s |", t.cells[s.name+"|"+c.name])
 		}
+		if columns != head {
+			head = columns
+			b.WriteString(head)
+		}
+		b.WriteString(row)
 	}
 	return b.String()
 }

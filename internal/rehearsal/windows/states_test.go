@@ -17,6 +17,9 @@ type state struct {
 
 	instance string // of Octopus Server; empty: the default one
 	lease    string // nonce of the lease that the process which asks believes it holds; empty: none
+
+	virtual func(h *Machine, v *vm) // makes it a Hyper-V host, of this virtual machine
+	ask     map[string]any          // what hyperv.ps1 is asked besides
 }
 
 // locked changes the machine's insides.
@@ -183,6 +186,10 @@ func withSwitch(after, until int) func(testing.TB, *Machine) {
 
 // states are the rows.
 func states() []state {
+	return append(virtualStates(), hostStates()...)
+}
+
+func hostStates() []state {
 	return []state{
 		{name: "healthy"},
 		{name: "service stopped", prepare: locked(stopAll)},

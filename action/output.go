@@ -14,7 +14,7 @@ func Outputs() []Output {
 		{"result", "done, failed, partly_failed, refused, stopped, unknown or interrupted."},
 		{"exit_code", "The exit code that the result stands for."},
 		{"run", "The run id."},
-		{"report", "Directory with report.json and summary.md of run, or plan.json and plan.md of plan; empty where neither was written."},
+		{"report", "Directory with report.json, report.html and summary.md of run, or plan.json and plan.md of plan; empty where neither was written."},
 		{"downtime_seconds", "For how long OCTOPUS_URL did not answer during run; empty where that was not measured."},
 		{"updates_installed", "How many updates were installed, on all nodes together."},
 		{"updates_planned", "How many updates plan would install, on all nodes together; empty for other phases."},

@@ -18,7 +18,7 @@ import (
 var otherOctopatch = flag.String("octopatch", "", "folder with the octopatch that the examples are to call, such as one for another system")
 
 // example is a block of the README, as it stands there below its mark.
-func example(t *attempt, name string) string {
+func example(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -85,16 +85,19 @@ func TestJumpBox(t *testing.T) {
 		t.Skip("long")
 	}
 	t.Parallel()
+	exports := regexp.MustCompile(`(?m)^(export )(\w+)(=)(.*)$`)
 	for _, c := range []struct {
 		file, settings string
 		assignment     *regexp.Regexp
 		shell          []string
 	}{
-		{"jumpbox.sh", "octopatch.env", regexp.MustCompile(`(?m)^(export )(\w+)(=)(.*)$`), []string{"bash", "-e"}},
+		{"jumpbox.sh", "octopatch.env", exports, []string{"bash", "-e"}},
+		{"jumpbox.sh", "octopatch.env", exports, []string{"zsh", "-e"}},
+		{"jumpbox.sh", "octopatch.env", exports, []string{"sh", "-e"}},
 		{"jumpbox.ps1", "octopatch.env.ps1", regexp.MustCompile(`(?m)^(\$env:)(\w+)( = )(.*)$`), []string{"pwsh", "-NoProfile", "-Command", readHost}},
 	} {
-		t.Run(c.file, func(t *testing.T) {
-			if runtime.GOOS == "windows" && c.shell[0] == "bash" {
+		t.Run(c.file+" "+c.shell[0], func(t *testing.T) {
+			if runtime.GOOS == "windows" && c.file == "jumpbox.sh" {
 				t.Skip("the session is for Linux and macOS")
 			}
 			steadily(t, func(t *attempt) {
@@ -108,7 +111,7 @@ func TestJumpBox(t *testing.T) {
 				got := asWritten(t, dir, c.file, typed, []string{"OCTOPATCH_REHEARSAL_CLOCK=" + value(w.Environ(), "OCTOPATCH_REHEARSAL_CLOCK")}, c.shell...)
 				got.wants(t, 0, "preflight          + done", "KB5065432", "Maintenance of http", "Done: 1 of 1 nodes patched and serving", "No run is open on these nodes", "!exit code 4")
 				allKept(t, w, before)
-				for _, name := range []string{"report.json", "summary.md", "notice.md"} {
+				for _, name := range []string{"report.json", "report.html", "summary.md", "notice.md"} {
 					if info, err := os.Stat(filepath.Join(dir, "octopatch-report", name)); err != nil || info.Size() == 0 {
 						t.Errorf("%s: %v", name, err)
 					}
@@ -130,6 +133,56 @@ func TestPractice(t *testing.T) {
 			t.Errorf("%d promises kept, broken: %v", kept, broken)
 		}
 	})
+}
+
+// TestPracticeLeavesNothing: afterwards the shell knows nothing of the simulated machines, and nobody serves them. A
+// world that does not come up ends the exercise before anything is asked of the machines in the shell's own variables.
+func TestPracticeLeavesNothing(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("for Bash")
+	}
+	t.Parallel()
+	served := "echo \"export OCTOPUS_URL='simulated'\"; echo '# The world'; trap 'echo afterwards; exit' TERM; while :; do sleep 0.1; done"
+	for _, c := range []struct{ name, rehearse, sleep, want string }{
+		{"served", served, "exec /bin/sleep $1", "<preflight simulated><plan simulated><run simulated><status simulated>export OCTOPUS_URL='simulated'# The worldafterwardsmine"},
+		{"no world", "exit 4", "exit", "mine"},
+	} {
+		for _, shell := range []string{"bash", "zsh", "sh"} {
+			t.Run(c.name+" "+shell, func(t *testing.T) {
+				path, err := exec.LookPath(shell)
+				if err != nil {
+					t.Skipf("%s is not on PATH", shell)
+				}
+				dir := t.TempDir()
+				for name, text := range map[string]string{
+					"octopatch":   "#!/bin/sh\nif [ $1 = rehearse ]; then " + c.rehearse + "; fi\necho \"<$1 $OCTOPUS_URL>\"\n",
+					"sleep":       "#!/bin/sh\n" + c.sleep + "\n",
+					"practice.sh": example(t, "practice.sh"),
+				} {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+						t.Fatal(err)
+					}
+				}
+				typed := exec.CommandContext(t.Context(), path, "-c", ". ./practice.sh; echo $OCTOPUS_URL")
+				typed.Dir, typed.Env = dir, with(os.Environ(), "OCTOPUS_URL=mine", "PATH="+dir+":"+os.Getenv("PATH"))
+				out, err := typed.CombinedOutput()
+				if got := strings.ReplaceAll(string(out), "\n", ""); err != nil || got != c.want {
+					t.Errorf("%v\n got %s\nwant %s", err, got, c.want)
+				}
+			})
+		}
+	}
+}
+
+// TestSessionsMayBePasted: an interactive zsh, which macOS gives people, takes a comment for arguments.
+func TestSessionsMayBePasted(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"practice.sh", "jumpbox.sh", "ops.sh"} {
+		text := example(t, name)
+		if regexp.MustCompile(`(?m)(^|\s)#`).MatchString(strings.ReplaceAll(text, "'^# The world'", "")) {
+			t.Errorf("%s has a comment:\n%s", name, text)
+		}
+	}
 }
 
 // TestREADMEPowerShell: what the README has people type into Windows PowerShell 5.1 is of that version.

@@ -66,7 +66,7 @@ func (s *session) finish(result engine.Result, r report.Report) int {
 	if s.settings.Log != "json" && result.Exit != engine.ExitRefused {
 		r.Summary(s.out)
 	}
-	return s.handOver(r, "report.json", "summary.md")
+	return s.handOver(r, "report.json", "report.html", "summary.md")
 }
 
 // handOver gives outputs and files of the report directory to the CI system, and returns the exit code.

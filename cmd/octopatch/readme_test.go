@@ -37,6 +37,35 @@ func TestREADMEListsWhatAppearsOnHosts(t *testing.T) {
 	}
 }
 
+// TestREADMELinks: what the README points at is there, in the README and in the tree.
+func TestREADMELinks(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^##+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		anchors["#"+strings.ReplaceAll(plain, " ", "-")] = true
+	}
+	links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(string(text), -1)
+	if len(links) < 10 {
+		t.Errorf("%d links", len(links))
+	}
+	for _, link := range links {
+		switch {
+		case strings.HasPrefix(link[1], "https://"), anchors[link[1]]:
+		case strings.HasPrefix(link[1], "#"):
+			t.Errorf("the README has no heading for %s", link[1])
+		default:
+			if _, err := os.Stat("../../" + link[1]); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // section replaces what stands between two marks.
 func section(text, mark, content string) string {
 	between := regexp.MustCompile(`(?s)<!-- ` + mark + ` -->.*?<!-- end -->`)

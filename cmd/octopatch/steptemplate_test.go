@@ -188,7 +188,7 @@ func checkSaid(t *attempt, s said, dir string) {
 			t.Errorf("there is no %s", level)
 		}
 	}
-	for _, name := range []string{"report.json", "summary.md"} {
+	for _, name := range []string{"report.json", "report.html", "summary.md"} {
 		if want := filepath.Join(dir, "octopatch-report", name); s.artifacts["octopatch-"+name] != want {
 			t.Errorf("artifact %s is %q, want %q", name, s.artifacts["octopatch-"+name], want)
 		}

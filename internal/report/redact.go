@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"html/template"
 	"io"
 	"net/url"
 	"slices"
@@ -50,9 +51,10 @@ func (r *Redact) Hide(values ...string) {
 }
 
 // forms are the ways in which a value is escaped by what we write: JSON, GitHub's commands, addresses, Octopus'
-// service messages.
+// service messages, and report.html, whose template escapes one sign more than the package does elsewhere.
 func forms(value string) []string {
-	list := []string{value, url.QueryEscape(value), url.PathEscape(value), base64.StdEncoding.EncodeToString([]byte(value)), strings.ReplaceAll(value, "%", "%25")}
+	list := []string{value, url.QueryEscape(value), url.PathEscape(value), base64.StdEncoding.EncodeToString([]byte(value)), strings.ReplaceAll(value, "%", "%25"),
+		strings.ReplaceAll(template.HTMLEscapeString(value), "+", "&#43;")}
 	for _, html := range []bool{true, false} {
 		var b strings.Builder
 		e := json.NewEncoder(&b)

@@ -57,13 +57,17 @@ func (w *Warnings) Event(e procedure.Event) {
 	w.List = append(w.List, plain(text))
 }
 
-// Write puts report.json and summary.md into the directory.
+// Write puts report.json, report.html and summary.md into the directory.
 func (r Report) Write(dir string) error {
 	text, err := json.MarshalIndent(r.whole(), "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFiles(dir, r.Clean, []file{{"report.json", string(text) + "\n"}, {"summary.md", r.Markdown()}})
+	html, err := r.HTML()
+	if err != nil {
+		return err
+	}
+	return writeFiles(dir, r.Clean, []file{{"report.json", string(text) + "\n"}, {"report.html", html}, {"summary.md", r.Markdown()}})
 }
 
 // file is one file of the report directory.
@@ -167,10 +171,19 @@ func (r Report) tally() string {
 
 // downtime says what users saw.
 func (r Report) downtime() string {
-	if r.Downtime.Probes == 0 {
-		return "not measured"
+	seen, how := r.measured()
+	if how == "" {
+		return seen
 	}
-	return fmt.Sprintf("%s (%d of %d probes of OCTOPUS_URL, one every %s, were not answered)", Span(r.Downtime.Seconds), r.Downtime.Failed, r.Downtime.Probes, Span(r.Downtime.Every))
+	return seen + " (" + how + ")"
+}
+
+// measured is what users saw, and how it was measured.
+func (r Report) measured() (seen, how string) {
+	if r.Downtime.Probes == 0 {
+		return "not measured", ""
+	}
+	return Span(r.Downtime.Seconds), fmt.Sprintf("%d of %d probes of OCTOPUS_URL, one every %s, were not answered", r.Downtime.Failed, r.Downtime.Probes, Span(r.Downtime.Every))
 }
 
 func clockTime(t time.Time) string {

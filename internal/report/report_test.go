@@ -168,7 +168,7 @@ func TestRedact(t *testing.T) {
 		if err := r.Write(dir); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"report.json", "summary.md"} {
+		for _, name := range []string{"report.json", "report.html", "summary.md"} {
 			text, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil || bytes.Contains(text, []byte("hunter2")) || !bytes.Contains(text, []byte("redacted")) {
 				t.Errorf("%s: %v\n%s", name, err, text)

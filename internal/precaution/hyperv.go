@@ -18,6 +18,10 @@ type HyperV struct {
 	Limit time.Duration           // how long taking it, and reverting to it, may take
 	Say   func(node, text string) // is told before the first change what else is changed for a while; nil: nobody
 
+	login  sync.Mutex
+	proved bool  // a Hyper-V host has taken the login
+	denied error // or refused it, for good
+
 	mu    sync.Mutex
 	disks map[string][]string // by checkpoint: the machine's disks before the first attempt to revert to it
 }
@@ -74,7 +78,29 @@ func (h *HyperV) ask(ctx context.Context, m procedure.Machine, r hypervRequest, 
 	if r.Disks == nil {
 		r.Disks = []string{} // null is one element to PowerShell
 	}
-	return a, host.Script(ctx, "hyperv", r, &a, limit, nil)
+	return a, h.once(func() error { return host.Script(ctx, "hyperv", r, &a, limit, nil) })
+}
+
+// once lets one call prove the login before others use it: a wrong password must not be tried for each node, which
+// would lock the account.
+func (h *HyperV) once(do func() error) error {
+	h.login.Lock()
+	if h.proved {
+		h.login.Unlock()
+		return do()
+	}
+	defer h.login.Unlock()
+	if h.denied != nil {
+		return h.denied
+	}
+	err := do()
+	switch {
+	case errors.Is(err, procedure.ErrDenied):
+		h.denied = err
+	case err == nil || !procedure.Transient(err):
+		h.proved = true
+	}
+	return err
 }
 
 // Check proves that the virtual machine is the node's and that a production checkpoint can be taken of it.

@@ -33,6 +33,7 @@ type Options struct {
 	Faults     string        // "name[@node],…"
 	PowerShell bool          // real PowerShell executes the scripts
 	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
+	Precaution string        // the one that the client is to choose: PrecautionNone and its like; "": none
 	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
 	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
 	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
@@ -84,6 +85,9 @@ type World struct {
 	tls       bool
 	program   string // this program, for the precaution's commands
 	snapshots *hypervisor
+
+	precaution string // the one that the client is to choose
+	hyperv     *host  // the Hyper-V host of all nodes, where that is it
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -110,7 +114,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
-	w.program = o.Program
+	w.program, w.precaution = o.Program, cmp.Or(o.Precaution, PrecautionNone)
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -135,11 +139,16 @@ func (w *World) start(o Options) error {
 		return err
 	}
 	for _, name := range names {
-		h, err := w.newHost(o, name)
+		h, err := w.newHost(o, name, w.newComputer)
 		if err != nil {
 			return err
 		}
 		w.hosts = append(w.hosts, h)
+	}
+	if w.precaution == PrecautionHyperV {
+		if w.hyperv, err = w.newHost(o, hypervName, w.newHyperV); err != nil {
+			return err
+		}
 	}
 	if w.auth == "kerberos" {
 		return w.handOutTickets()
@@ -176,6 +185,9 @@ func (w *World) Close() error {
 	if w.snapshots != nil {
 		errs = append(errs, w.snapshots.Close())
 	}
+	if w.hyperv != nil {
+		errs = append(errs, w.hyperv.close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
@@ -210,14 +222,12 @@ func (w *World) Environ() []string {
 		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
 		env = append(env, w.issuer.Environ()...)
 	}
-	if w.program != "" {
-		env = append(env, w.precautionEnviron(w.program)...)
-	}
+	env = append(env, w.precautionEnviron()...)
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),
 		"OCTOPATCH_NODES="+strings.Join(nodes, ","),
 		"OCTOPATCH_NODE_URLS="+strings.Join(urls, ","),
-		"OCTOPATCH_PRECAUTION=none",
+		"OCTOPATCH_PRECAUTION="+w.precaution,
 		"OCTOPATCH_REHEARSAL_CLOCK="+w.Clock.String(),
 	)
 }

@@ -96,12 +96,28 @@ func AskSnapshots(ctx context.Context, address, what, node, name string) error {
 	return fmt.Errorf("HTTP %d: %s", out.StatusCode, text)
 }
 
-// precautionEnviron is the world's precaution, for whoever asks for OCTOPATCH_PRECAUTION=command. program is
-// this program, as a shell starts it.
-func (w *World) precautionEnviron(program string) []string {
+// The precautions that a world offers.
+const (
+	PrecautionNone    = "none"
+	PrecautionCommand = "command"
+	PrecautionHyperV  = "hyperv"
+)
+
+// Precautions lists them; with any other one a world is asked for none.
+func Precautions() []string { return []string{PrecautionNone, PrecautionCommand, PrecautionHyperV} }
+
+// precautionEnviron is what the client needs for its precaution. The commands are there for whoever chooses them
+// later, except where they would be refused beside another one's variables.
+func (w *World) precautionEnviron() []string {
+	if w.hyperv != nil {
+		return w.hypervEnviron()
+	}
+	if w.program == "" {
+		return nil
+	}
 	env := []string{"OCTOPATCH_REHEARSAL_SNAPSHOTS=" + w.snapshots.address}
 	for _, what := range []string{SnapshotTake, SnapshotVerify, SnapshotRevert, SnapshotRemove} {
-		env = append(env, "OCTOPATCH_PRECAUTION_"+strings.ToUpper(what)+`="`+program+`" rehearse --snapshot `+what)
+		env = append(env, "OCTOPATCH_PRECAUTION_"+strings.ToUpper(what)+`="`+w.program+`" rehearse --snapshot `+what)
 	}
 	return env
 }

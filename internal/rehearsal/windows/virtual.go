@@ -254,15 +254,28 @@ func (m *Machine) startVirtual(id string) error {
 	return err
 }
 
-// Checkpoints lists the checkpoints of the virtual machines, by the virtual machine's name.
-func (m *Machine) Checkpoints() map[string][]string {
+// VirtualMachine is a virtual machine as an administrator sees it.
+type VirtualMachine struct {
+	State, Type, Notes string
+	Checkpoints        []string // oldest first
+}
+
+// Forgotten lists the checkpoints without an expiry: those are kept as asked.
+func (v VirtualMachine) Forgotten() []string {
+	return slices.DeleteFunc(slices.Clone(v.Checkpoints), func(name string) bool { return strings.Contains(name, ", expires ") })
+}
+
+// VirtualMachines are the virtual machines of this Hyper-V host, by name.
+func (m *Machine) VirtualMachines() map[string]VirtualMachine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := map[string][]string{}
+	all := map[string]VirtualMachine{}
 	for _, v := range m.vms {
+		one := VirtualMachine{State: v.state(), Type: v.kind, Notes: v.notes}
 		for _, c := range v.checkpoints {
-			all[v.name] = append(all[v.name], c.name)
+			one.Checkpoints = append(one.Checkpoints, c.name)
 		}
+		all[v.name] = one
 	}
 	return all
 }

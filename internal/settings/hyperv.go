@@ -16,7 +16,7 @@ func (p *Places) UnmarshalText(text []byte) error {
 	if !strings.Contains(string(text), "=") {
 		node, err := parseNode("all nodes=" + string(text))
 		if strings.Contains(string(text), ",") {
-			err = fmt.Errorf("%q is neither one host nor NODE=host,...", text)
+			err = fmt.Errorf("%q is neither one host nor a list of NODE=host", text)
 		}
 		node.Name = ""
 		*p = Places{node}

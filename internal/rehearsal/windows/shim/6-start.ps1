@@ -3,6 +3,8 @@
 Connect-Machine $env:MACHINE_ADDRESS
 Set-Alias -Name 'sc.exe' -Value '_ServiceControl'
 Set-Alias -Name 'shutdown.exe' -Value '_Shutdown'
+Set-Alias -Name 'schtasks.exe' -Value '_Schtasks'
+Set-Alias -Name 'icacls.exe' -Value '_Icacls'
 # Scripts build these paths with a backslash, whatever the real system's separator is.
 Set-Alias -Name "$env:SystemRoot\System32\shutdown.exe" -Value '_Shutdown'
 Set-Alias -Name $Machine.Program -Value '_Octopus'
@@ -14,5 +16,5 @@ Export-ModuleMember -Alias '*' -Function @(
     'Get-CimInstance', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
     'Get-VM', 'Set-VM', 'Start-VM', 'Get-VMHardDiskDrive', 'Get-VMIntegrationService', 'Checkpoint-VM', 'Get-VMSnapshot', 'Restore-VMSnapshot', 'Remove-VMSnapshot',
     # What the aliases lead to.
-    '_ServiceControl', '_Shutdown', '_Octopus'
+    '_ServiceControl', '_Shutdown', '_Schtasks', '_Icacls', '_Octopus'
 )

@@ -40,7 +40,7 @@ func rehearse(ctx context.Context, s *session) int {
 // world brings, so that limits and rules can be tried; where it is reached is the world's to say.
 func (s *session) withWorld(ctx context.Context, do func(context.Context, *session, *rehearsal.World) int) int {
 	chosen := s.env("OCTOPATCH_PRECAUTION")
-	if !slices.Contains(rehearsal.Precautions(), chosen) {
+	if !slices.Contains(offered, chosen) {
 		chosen = ""
 	}
 	asked := slices.DeleteFunc(slices.Clone(s.environ), func(item string) bool { return item == "OCTOPATCH_PRECAUTION="+chosen }) // the world has the variables that belong to it
@@ -48,7 +48,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Precaution: chosen, Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
+	w, err := rehearsal.New(rehearsal.Options{HyperV: chosen == "hyperv", Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -59,7 +59,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	environ := w.Environ()
+	environ := worldEnviron(w, chosen)
 	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
@@ -71,6 +71,23 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	s.environ = environ
 	return do(ctx, s, w)
+}
+
+// offered are the precautions that the world has, besides none.
+var offered = []string{"command", "hyperv", "restore-point"}
+
+// worldEnviron is what the world exports to somebody who chooses this precaution.
+func worldEnviron(w *rehearsal.World, chosen string) []string {
+	environ := w.Environ()
+	if !slices.Contains(offered, chosen) {
+		return environ
+	}
+	environ = slices.DeleteFunc(environ, func(item string) bool {
+		name, _, _ := strings.Cut(item, "=")
+		of := settings.PrecautionOf(name)
+		return name == "OCTOPATCH_PRECAUTION" || of != "" && of != chosen
+	})
+	return append(environ, "OCTOPATCH_PRECAUTION="+chosen)
 }
 
 // self is this program, as a shell starts it; empty where that cannot be told.
@@ -158,7 +175,7 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.
 func serve(ctx context.Context, s *session, w *rehearsal.World) int {
 	before, began := w.State(), w.Clock.Now()
-	for _, item := range w.Environ() {
+	for _, item := range worldEnviron(w, s.env("OCTOPATCH_PRECAUTION")) {
 		name, value, _ := strings.Cut(item, "=")
 		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
 	}

@@ -33,7 +33,7 @@ type Options struct {
 	Faults     string        // "name[@node],…"
 	PowerShell bool          // real PowerShell executes the scripts
 	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
-	Precaution string        // the one that the client is to choose: PrecautionNone and its like; "": none
+	HyperV     bool          // the nodes are virtual machines on a Hyper-V host
 	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
 	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
 	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
@@ -85,9 +85,7 @@ type World struct {
 	tls       bool
 	program   string // this program, for the precaution's commands
 	snapshots *hypervisor
-
-	precaution string // the one that the client is to choose
-	hyperv     *host  // the Hyper-V host of all nodes, where that is it
+	hyperv    *host // the Hyper-V host of all nodes; nil: they run on nothing that can be asked
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -114,7 +112,7 @@ func New(o Options) (*World, error) {
 		key: "API-" + strings.ToUpper(random(16)), user: "octopatch", pass: random(12),
 	}
 	auth, over, _ := strings.Cut(o.WinRM, "-")
-	w.program, w.precaution = o.Program, cmp.Or(o.Precaution, PrecautionNone)
+	w.program = o.Program
 	w.auth, w.tls = cmp.Or(auth, "ntlm"), over != "http"
 	if err := w.start(o); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -145,7 +143,7 @@ func (w *World) start(o Options) error {
 		}
 		w.hosts = append(w.hosts, h)
 	}
-	if w.precaution == PrecautionHyperV {
+	if o.HyperV {
 		if w.hyperv, err = w.newHost(o, hypervName, w.newHyperV); err != nil {
 			return err
 		}
@@ -227,7 +225,7 @@ func (w *World) Environ() []string {
 		"OCTOPUS_URL="+w.cluster.URL(),
 		"OCTOPATCH_NODES="+strings.Join(nodes, ","),
 		"OCTOPATCH_NODE_URLS="+strings.Join(urls, ","),
-		"OCTOPATCH_PRECAUTION="+w.precaution,
+		"OCTOPATCH_PRECAUTION=none",
 		"OCTOPATCH_REHEARSAL_CLOCK="+w.Clock.String(),
 	)
 }

@@ -96,26 +96,16 @@ func AskSnapshots(ctx context.Context, address, what, node, name string) error {
 	return fmt.Errorf("HTTP %d: %s", out.StatusCode, text)
 }
 
-// The precautions that a world offers.
-const (
-	PrecautionNone    = "none"
-	PrecautionCommand = "command"
-	PrecautionHyperV  = "hyperv"
-)
-
-// Precautions lists them; with any other one a world is asked for none.
-func Precautions() []string { return []string{PrecautionNone, PrecautionCommand, PrecautionHyperV} }
-
-// precautionEnviron is what the client needs for its precaution. The commands are there for whoever chooses them
-// later, except where they would be refused beside another one's variables.
+// precautionEnviron is the world's precaution, for whoever asks for OCTOPATCH_PRECAUTION=command or hyperv.
 func (w *World) precautionEnviron() []string {
+	var env []string
 	if w.hyperv != nil {
-		return w.hypervEnviron()
+		env = w.hypervEnviron()
 	}
 	if w.program == "" {
-		return nil
+		return env
 	}
-	env := []string{"OCTOPATCH_REHEARSAL_SNAPSHOTS=" + w.snapshots.address}
+	env = append(env, "OCTOPATCH_REHEARSAL_SNAPSHOTS="+w.snapshots.address)
 	for _, what := range []string{SnapshotTake, SnapshotVerify, SnapshotRevert, SnapshotRemove} {
 		env = append(env, "OCTOPATCH_PRECAUTION_"+strings.ToUpper(what)+`="`+w.program+`" rehearse --snapshot `+what)
 	}

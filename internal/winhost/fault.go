@@ -25,6 +25,7 @@ var kinds = map[string]struct {
 	"machine":    {procedure.ErrRefused, "it is not the virtual machine of the node", "correct OCTOPATCH_HYPERV_HOST or OCTOPATCH_HYPERV_VMS"},
 	"rights":     {procedure.ErrDenied, "the account may not manage Hyper-V", "add it to the group Hyper-V Administrators of the Hyper-V host, or name another in OCTOPATCH_HYPERV_USERNAME"},
 	"checkpoint": {nil, "Hyper-V failed", "look at the event logs Hyper-V-VMMS and Hyper-V-Worker of the Hyper-V host"},
+	"restore":    {nil, "System Restore has failed", "look at the host's event log Application"},
 	"octopus":    {nil, "Octopus.Server.exe failed", "run the same command on the host by hand to see its words"},
 }
 

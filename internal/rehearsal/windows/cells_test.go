@@ -18,7 +18,7 @@ type cell struct {
 // restart follows five seconds after it was asked for, and must not overtake the answer.
 func (c cell) speed() float64 {
 	switch {
-	case c.name == "reboot":
+	case c.name == "reboot", c.name == "restore revert":
 		return 2
 	case c.script == "hyperv":
 		return 120
@@ -74,9 +74,6 @@ func healthOf(service string) map[string]any {
 
 // cells are the columns: every script, as it is asked in the middle of a run r1 at counter 5.
 func cells(s state) []cell {
-	if s.virtual != nil || s.ask != nil {
-		return virtualCells(s)
-	}
 	service, instance := "OctopusDeploy", "OctopusServer"
 	if s.instance != "" {
 		service, instance = "OctopusDeploy: "+s.instance, s.instance

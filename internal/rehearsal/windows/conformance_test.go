@@ -207,6 +207,8 @@ type aftermath struct {
 	State
 	Restarting bool // a restart is scheduled or under way
 	Virtual    []virtualAftermath
+	Points     []string
+	GoesBack   bool // to a restore point, once it restarts
 }
 
 func afterwards(m *Machine) aftermath {
@@ -215,7 +217,7 @@ func afterwards(m *Machine) aftermath {
 			break
 		}
 	}
-	a := aftermath{State: m.Snapshot(), Virtual: m.virtualAftermath()}
+	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints(), Virtual: m.virtualAftermath()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
 			a.Services[i].State = ""
@@ -223,7 +225,7 @@ func afterwards(m *Machine) aftermath {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a.Restarting = m.pending != nil || m.leaving
+	a.Restarting, a.GoesBack = m.pending != nil || m.leaving, m.restore.wanted != nil
 	return a
 }
 

@@ -89,6 +89,7 @@ type Machine struct {
 	points     []*point  // snapshots, oldest first
 	vms        []*vm     // virtual machines of a Hyper-V host
 	power      int       // how often the power was cut
+	restore    systemRestore
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.

@@ -18,7 +18,7 @@ var (
 	propertyKey = regexp.MustCompile(`(?:;|\{|\n)\s*([A-Z_]\w*) =`)
 	memberName  = regexp.MustCompile(`(?:Add-Method|Add-Property) \$\w+ '(\w+)'|PS(?:Script|Note)Property\]::new\('(\w+)'`)
 	comName     = regexp.MustCompile(`(?m)^\s+'([A-Z][\w.]+)' \{ return New-`)
-	className   = regexp.MustCompile(`case "((?:win32|msvm)_\w+)"`)
+	className   = regexp.MustCompile(`case "((?:win32|msvm)_\w+|systemrestore)"`)
 	cimKey      = regexp.MustCompile(`"([A-Z]\w+)": `)
 	listed      = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\S.*?) \\|$")
 )
@@ -55,6 +55,11 @@ func exported(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	add(cimKey.FindAllStringSubmatch(string(virtual), -1))
+	restore, err := os.ReadFile("restorepoint.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(cimKey.FindAllStringSubmatch(string(restore), -1))
 	slices.Sort(names)
 	return slices.Compact(names)
 }

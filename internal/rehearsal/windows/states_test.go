@@ -206,10 +206,6 @@ func noticed(t testing.TB, m *Machine) {
 
 // states are the rows.
 func states() []state {
-	return append(virtualStates(), hostStates()...)
-}
-
-func hostStates() []state {
 	return []state{
 		{name: "healthy"},
 		{name: "service stopped", prepare: locked(stopAll)},

@@ -23,7 +23,7 @@ func virtualCells(s state) []cell {
 		for k, v := range s.ask {
 			request[k] = v
 		}
-		list = append(list, cell{action, step{"hyperv", request}})
+		list = append(list, cell{"hyperv " + action, step{"hyperv", request}})
 	}
 	return list
 }
@@ -199,7 +199,8 @@ func TestCheckpoints(t *testing.T) {
 			all := virtualStates()
 			s := all[slices.IndexFunc(all, func(s state) bool { return s.name == c.state })]
 			m := newMachine(t, s, 400, nil)
-			one := columnOf(s, c.action)
+			columns := virtualCells(s)
+			one := columns[slices.IndexFunc(columns, func(one cell) bool { return one.name == "hyperv "+c.action })]
 			got := ask(t, m, scripts.Text(one.script), one.request, false)
 			answer, _ := got.Answer.(map[string]any)
 			fault, _ := answer["error"].(map[string]any)

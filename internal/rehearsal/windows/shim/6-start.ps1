@@ -13,7 +13,7 @@ if (-not $Machine.HyperV) { Microsoft.PowerShell.Management\Get-ChildItem -Path 
 # Only what Windows has as well. NAMES.md tells of each where it is described.
 Export-ModuleMember -Alias '*' -Function @(
     'Get-Date', 'Start-Sleep', 'New-Object', 'Test-Path', 'Get-Item', 'Get-ItemProperty', 'Get-ItemPropertyValue', 'Get-ChildItem', 'Get-Acl',
-    'Get-CimInstance', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
+    'Get-CimInstance', 'Invoke-CimMethod', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
     'Get-VM', 'Set-VM', 'Start-VM', 'Get-VMHardDiskDrive', 'Get-VMIntegrationService', 'Checkpoint-VM', 'Get-VMSnapshot', 'Restore-VMSnapshot', 'Remove-VMSnapshot',
     # What the aliases lead to.
     '_ServiceControl', '_Shutdown', '_Schtasks', '_Icacls', '_Octopus'

@@ -50,9 +50,9 @@ func (e *Engine) tellFired(t *target) {
 	if f.Faults != "" {
 		words += "; it could not put back: " + f.Faults
 	}
-	next := "octopatch run"
+	next := procedure.GoOn
 	if e.alone { // the process that opens the node by hand
-		next = "OCTOPATCH_NODE=" + t.name + " octopatch " + j.Next()
+		next = j.Alone()
 	}
 	e.event(procedure.Event{Type: procedure.Warning, Alert: true, Node: t.name, Message: words, Next: next})
 }

@@ -152,7 +152,7 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = goOn(t)
+	t.report.Next = e.goOn(t)
 	note := t.book.Note(phase, "held: "+t.report.Reason)
 	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
@@ -177,9 +177,13 @@ func (t *target) patchBegan() bool {
 	return t.facts.Journal != nil && t.facts.Journal.Phases[procedure.Patch].Began != 0
 }
 
-// goOn is the one command that goes on with a node after a phase ended badly.
-func goOn(t *target) string {
-	return "OCTOPATCH_NODE=" + t.name + " octopatch " + t.book.Journal().Next()
+// goOn is the one command that goes on with a node after a phase ended badly: run, which knows by itself where, and of
+// a phase that was run alone the next one, as octopatch status says as well.
+func (e *Engine) goOn(t *target) string {
+	if !e.alone || t.report.Busy != "" {
+		return procedure.GoOn
+	}
+	return t.book.Journal().Alone()
 }
 
 // clear removes what is ours from the host once nothing of ours is left to undo.
@@ -235,7 +239,7 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 // switch stays armed.
 func (e *Engine) leave(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = "octopatch run"
+	t.report.Next = procedure.GoOn
 	if _, err := t.host.Record(ctx, t.book.Note(phase, t.report.Reason)); err != nil {
 		e.warn(t.name, "where it stands could not be written to the host: %v", err)
 	}

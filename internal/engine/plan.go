@@ -128,7 +128,7 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 		if j == nil && (l == nil || l.Released) { // one that was let go is there for a copy of another node's journal
 			continue
 		}
-		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Rewound: t.rewound, Doubt: t.doubt}
+		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Busy: t.facts.Busy, Rewound: t.rewound, Doubt: t.doubt}
 		if j != nil {
 			one.Journal = *j
 		} else {

@@ -210,7 +210,7 @@ func (e *Engine) skipNode(t *target, topology procedure.Topology, reason string)
 	}
 	t.report.Result, t.report.Reason = procedure.Skipped, reason
 	if t.facts.Journal != nil { // an unfinished run has left it out of service, and there it stays
-		t.held, t.report.Next = true, goOn(t)
+		t.held, t.report.Next = true, e.goOn(t)
 		t.report.Result, t.report.Reason = procedure.Failed, "left out of service by the unfinished run "+t.facts.Journal.Run+"; "+reason
 	}
 }

@@ -100,6 +100,12 @@ type TakenPrecaution struct {
 	State    string `json:"state"`
 }
 
+// GoOn is the command that goes on with every unfinished run, wherever it stands.
+const GoOn = "octopatch run"
+
+// Alone is the command that goes on with this node by the next phase only.
+func (j Journal) Alone() string { return "OCTOPATCH_NODE=" + j.Node + " octopatch " + j.Next() }
+
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
 // its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
 func (j Journal) Next() string {

@@ -258,12 +258,19 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 	r.Report.After = facts.Windows
 	r.Report.Reboots = r.reboots
 	r.Report.Failed = r.failed
-	if facts.Busy != "" {
-		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run octopatch start and octopatch exit"}
+	for _, i := range facts.Instances {
+		if strings.EqualFold(i.Node, r.Node) {
+			if err := r.sameFiles(i.Version); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Report.Busy = facts.Busy; facts.Busy != "" {
+		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run " + GoOn}
 	}
 	if len(facts.Pending) > 0 {
 		if r.Rules.Reboot != RebootNever {
-			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run " + GoOn}
 			if len(r.failed) > 0 {
 				f.Problem += "; " + (&UpdatesFailed{Outcomes: r.failed}).Error()
 			}

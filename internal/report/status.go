@@ -55,7 +55,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 	if j.Doubt != "" {
 		fmt.Fprintf(w, "  UNKNOWN: %s\n", plain(j.Doubt))
 	}
-	run := "octopatch run"
+	if j.Busy != "" {
+		fmt.Fprintf(w, "  Windows installs there now: %s\n", plain(j.Busy))
+	}
+	run := procedure.GoOn
 	switch l := j.Lease; {
 	case l == nil:
 	case l.Released:
@@ -75,7 +78,11 @@ func surviving(w io.Writer, j procedure.Standing) {
 		fmt.Fprintf(w, "  next: %s\n", run)
 		return
 	}
-	fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or %s\n", plain(j.Node), j.Next(), run)
+	if j.Busy != "" { // nothing is started beside an installation, and run waits for its end
+		fmt.Fprintf(w, "  next: %s\n", run)
+		return
+	}
+	fmt.Fprintf(w, "  next: %s; by the next phase alone: %s\n", run, plain(j.Alone()))
 }
 
 // moment is a time of the journal, in UTC, because host and reader may be in different zones.

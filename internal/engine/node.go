@@ -29,9 +29,9 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 			e.skip(p, t, e.step(t, topology, p.Name), "this run has patched it before and only has to open it")
 			continue
 		}
-		e.Rules.StopBy = e.stopBy()
+		e.Rules.StopBy, e.Rules.PatchBy, e.Rules.Ends = e.latest()
 		if t.facts.Journal != nil && t.facts.Journal.Host != nil { // open already: it is finished whatever the hour
-			e.Rules.StopBy = time.Time{}
+			e.Rules.StopBy, e.Rules.PatchBy = time.Time{}, time.Time{}
 		}
 		r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
 		if ctx.Err() != nil && r.Kind != procedure.Done && r.Kind != procedure.Skipped {
@@ -225,7 +225,7 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 	}
 	for _, p := range rest[1:] {
 		if p.Name == procedure.Exit && released {
-			e.ended(p, t, e.step(t, topology, p.Name), procedure.Result{Kind: procedure.Done, Reason: "undone after the interrupt"}, e.Clock.Now().Unix())
+			e.ended(p, t, e.step(t, topology, p.Name), procedure.Result{Kind: procedure.Done, Reason: "undone after the interrupt"}, e.Clock.Now().Unix(), true)
 			continue
 		}
 		e.skip(p, t, e.step(t, topology, p.Name), "not reached: interrupted")

@@ -33,7 +33,7 @@ type Intent struct {
 type PhaseRecord struct {
 	Result Kind   `json:"result"` // empty: it has begun, and its end was not recorded
 	Reason string `json:"reason,omitempty"`
-	Began  int64  `json:"began"`
+	Began  int64  `json:"began"` // 0: something forbade it before it did anything
 	Ended  int64  `json:"ended"`
 }
 

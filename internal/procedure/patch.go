@@ -15,7 +15,9 @@ var patch = Phase{
 	Limit: func(r Rules) time.Duration {
 		return time.Duration(r.MaxRounds)*4*time.Hour + time.Duration(r.MaxReboots)*r.RebootTimeout
 	},
-	Do: func(ctx context.Context, s *Step) error { return (&rounds{Step: s}).run(ctx) },
+	// The precaution may have taken long, and until here nothing was changed that is not put back.
+	Done: func(_ context.Context, s *Step) (string, error) { return "", s.tooLate(s.Rules.PatchBy, "") },
+	Do:   func(ctx context.Context, s *Step) error { return (&rounds{Step: s}).run(ctx) },
 }
 
 // UpdatesFailed says that updates failed although the host is fine: the node goes back into service, and its

@@ -117,8 +117,7 @@ func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth
 // rebootMatters: a reboot that is pending counts against the node's health once this run has begun to patch it,
 // unless reboots are the operator's own. One that was pending before, on a node that is only put back, is as it was.
 func (s *Step) rebootMatters() bool {
-	_, patching := s.Book.Journal().Phases[Patch]
-	return patching && s.Rules.Reboot != RebootNever
+	return s.Book.Journal().Phases[Patch].Began != 0 && s.Rules.Reboot != RebootNever
 }
 
 // running lists those of the services that ran before this run; without a journal's word all of them did.

@@ -34,6 +34,11 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 		if _, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
+		if what := t.installing(); what != "" {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+what)
+		} else if j := t.facts.Journal; j != nil {
+			plan.Warnings = append(plan.Warnings, fmt.Sprintf("node %s: run %s is open there (last: %s); a run goes on with it", t.name, j.Run, intent(j)))
+		}
 		if t.report.Result != "" {
 			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+t.report.Reason)
 		}

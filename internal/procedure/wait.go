@@ -101,7 +101,7 @@ func (w *drainWait) queueRunsEmpty(ctx context.Context) error {
 // nodeRunsEmpty waits until the node works on nothing that must be waited for: settleAfter has passed since
 // it was drained, and two samples in a row are idle.
 func (w *drainWait) nodeRunsEmpty(ctx context.Context) error {
-	return w.await(ctx, awaited{what: "tasks on the node", every: pollEvery, limit: w.Rules.DrainTimeout + cancelLimit}, w.sample)
+	return w.await(ctx, awaited{what: "tasks on the node", every: pollEvery, limit: w.Rules.DrainTimeout + cancelLimit, told: w.Rules.DrainTimeout}, w.sample)
 }
 
 // sample is one look; it enforces the drain limit and the rule for tasks that wait for a human.
@@ -134,7 +134,11 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	if err := w.seesEnough(l); err != nil {
 		return false, "", err
 	}
-	return false, l.holdups(), nil
+	what := l.holdups()
+	if w.cancelled {
+		what += fmt.Sprintf(" (the drain limit is over; they were asked to cancel, and have %s more to end)", cancelLimit)
+	}
+	return false, what, nil
 }
 
 // inTime ends the wait once there is no time left for what follows it, whether or not the node has just become idle.

@@ -55,6 +55,9 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 		return e.refused(err)
 	}
 	defer e.unlock(e.grace, append(others, t))
+	if err := e.tidy(ctx, t); err != nil {
+		return e.refused(err)
+	}
 	if err := e.catchUp(ctx, t, topology); err != nil {
 		return e.unproved(err)
 	}

@@ -90,6 +90,7 @@ type target struct {
 	read     *procedure.Journal // as it is on the host; facts.Journal is the newest
 	rewound  string             // where the newer copy is, when the host's journal was rewound
 	doubt    string             // why it is not known what was done since the journal on the host was written
+	finished *procedure.Journal // of a run that has ended here, and whose folder could not be removed
 	left     *procedure.Journal // a copy on another host, while the node's own knows of no run
 	instance procedure.Instance
 	services []string

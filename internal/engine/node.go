@@ -190,8 +190,17 @@ func (e *Engine) goOn(t *target) string {
 func (e *Engine) clear(ctx context.Context, t *target) {
 	e.dropCopies(ctx, t)
 	err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.book.Journal().Run) })
-	if err != nil {
-		e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v", err)
+	if err == nil {
+		return
+	}
+	e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v; nothing else is left to do there, and the next octopatch run removes them (or: %s)", err, byHand)
+	if j := t.book.Journal(); !j.Finished() {
+		return
+	}
+	note := t.book.Note(procedure.Exit, "ended; only the folder is left") // so that whoever comes next knows
+	_ = t.book.Save()                                                     // keep says it where it cannot
+	if _, err := t.host.Record(ctx, note); err != nil {
+		e.warn(t.name, "that this run has ended could not be written to the host either; the next one looks at its health once more")
 	}
 }
 

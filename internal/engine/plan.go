@@ -130,10 +130,13 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 	for _, t := range read {
 		e.tellFired(t)
 		j, l := t.facts.Journal, t.facts.Lease
+		if t.finished != nil {
+			j = t.finished
+		}
 		if j == nil && (l == nil || l.Released) { // one that was let go is there for a copy of another node's journal
 			continue
 		}
-		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Busy: t.facts.Busy, Rewound: t.rewound, Doubt: t.doubt}
+		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Busy: t.facts.Busy, Rewound: t.rewound, Doubt: t.doubt, Finished: t.finished != nil}
 		if j != nil {
 			one.Journal = *j
 		} else {

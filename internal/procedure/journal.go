@@ -106,6 +106,12 @@ const GoOn = "octopatch run"
 // Alone is the command that goes on with this node by the next phase only.
 func (j Journal) Alone() string { return "OCTOPATCH_NODE=" + j.Node + " octopatch " + j.Next() }
 
+// Finished: the run has ended on this node and put everything back; what is left is octopatch's own folder.
+func (j Journal) Finished() bool {
+	ours := j.Octopus.OursDrain || j.Octopus.OursMaint
+	return j.Phases[Exit].Result == Done && !ours && (j.Host == nil || j.Host.Restored)
+}
+
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
 // its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
 func (j Journal) Next() string {

@@ -18,6 +18,10 @@ func Status(w io.Writer, open []procedure.Standing) {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j.Journal)), moment(j.Updated))
+		if j.Finished {
+			fmt.Fprintf(w, "  the run has ended there, and everything is put back; only octopatch's folder is left\n  next: %s removes it\n", procedure.GoOn)
+			continue
+		}
 		for _, p := range procedure.Phases() {
 			if rec, ok := j.Phases[p.Name]; ok {
 				if rec.Result == "" {

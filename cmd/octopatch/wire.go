@@ -67,7 +67,7 @@ func (s *session) wire() (*wired, error) {
 	}
 	w := &wired{settings: o, clock: clk, hostCA: hostCA, hosts: map[string]*winhost.Host{}}
 	runner := s.commandRunner()
-	provider, err := s.provider(runner)
+	provider, err := s.provider(runner, w)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +95,14 @@ func (s *session) wire() (*wired, error) {
 	if o.StateDir != "" {
 		store := journal.Store{Dir: o.StateDir}
 		w.engine.Keep, w.engine.Copy = store.Keep, store.Newest
+		w.engine.Told = func(f engine.Firing) bool { return store.Told(f.Run, f.Node, f.At) }
+		s.remember = func() {
+			for _, f := range w.engine.Fired {
+				if err := store.Tell(f.Run, f.Node, f.At); err != nil {
+					s.sink.Event(procedure.Event{Type: procedure.Warning, Message: err.Error()})
+				}
+			}
+		}
 	}
 	for _, n := range o.Nodes.List {
 		w.engine.Nodes = append(w.engine.Nodes, engine.Listed{Name: n.Name, Host: n.Host})

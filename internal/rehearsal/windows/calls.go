@@ -40,8 +40,11 @@ type ended struct {
 
 // calls are what the shim can ask of the machine.
 var calls = map[string]handler{
-	"hello":    on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
-	"cim":      on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"hello": on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
+	"cim":   on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"cim method": on(func(m *Machine, _ process, with method) (any, error) {
+		return m.callMethod(with)
+	}),
 	"services": on(func(m *Machine, _ process, _ none) (any, error) { return m.controllers(), nil }),
 	"service start": on(func(m *Machine, _ process, with named) (any, error) {
 		return nil, m.startService(with.Name)
@@ -137,7 +140,7 @@ func (m *Machine) instances(class string) (any, error) {
 	defer m.mu.Unlock()
 	switch strings.ToLower(class) {
 	case "win32_operatingsystem":
-		return []any{map[string]any{"Caption": caption, "BuildNumber": build, "Version": "10.0." + build, "CSName": m.computer, "LastBootUpTime": m.fileTime()}}, nil
+		return []any{map[string]any{"Caption": m.caption(), "ProductType": m.productType(), "BuildNumber": build, "Version": "10.0." + build, "CSName": m.computer, "LastBootUpTime": m.fileTime()}}, nil
 	case "win32_computersystem":
 		return []any{map[string]any{"Name": m.computer, "DNSHostName": strings.ToLower(m.computer), "Domain": domain, "PartOfDomain": true}}, nil
 	case "win32_logicaldisk":
@@ -151,6 +154,8 @@ func (m *Machine) instances(class string) (any, error) {
 			list = append(list, map[string]any{"Name": s.name, "DisplayName": s.name, "State": s.state, "StartMode": s.start, "DelayedAutoStart": s.delayed, "PathName": s.path})
 		}
 		return list, nil
+	case "systemrestore":
+		return m.restorePoints()
 	}
 	return nil, com(0x80041010) // WBEM_E_INVALID_CLASS
 }

@@ -15,6 +15,12 @@ function Get-CimInstance {
     }
 }
 
+function Invoke-CimMethod {
+    [CmdletBinding()]
+    param([Parameter(Position = 0)][string]$ClassName, [Parameter(Position = 1)][System.Collections.IDictionary]$Arguments = @{}, [Parameter(Position = 2)][string]$MethodName, [string]$Namespace)
+    return Invoke-Machine 'cim method' @{ class = $ClassName; method = $MethodName; arguments = $Arguments }
+}
+
 function New-Controller([object]$Service) {
     $one = [pscustomobject]@{ Name = $Service.name; ServiceName = $Service.name; DisplayName = $Service.name; Status = $Service.status; _Dependents = @($Service.dependents) }
     $one.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('DependentServices', {

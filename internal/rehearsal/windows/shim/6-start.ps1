@@ -11,7 +11,7 @@ Set-Alias -Name $Machine.Program -Value '_Octopus'
 # Only what Windows has as well. NAMES.md tells of each where it is described.
 Export-ModuleMember -Alias '*' -Function @(
     'Get-Date', 'Start-Sleep', 'New-Object', 'Test-Path', 'Get-Item', 'Get-ItemProperty', 'Get-ItemPropertyValue', 'Get-ChildItem', 'Get-Acl',
-    'Get-CimInstance', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
+    'Get-CimInstance', 'Invoke-CimMethod', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
     # What the aliases lead to.
     '_ServiceControl', '_Shutdown', '_Schtasks', '_Icacls', '_Octopus'
 )

@@ -18,6 +18,7 @@ func Faults() []fault.Fault {
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
 		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},
+		{Name: "runner-is-host", Help: "The host is the very machine that the client runs on."},
 		{Name: "auto-reboot-policy", Help: "A policy lets Windows install updates and restart by itself."},
 		{Name: "rival-agent", Help: "Configuration Manager runs on the host."},
 		{Name: "clock-skew", Help: "The host's clock is seven minutes slow."},

@@ -121,6 +121,11 @@ func New(o Options) (*Machine, error) {
 		security:  map[string]guarded{}, processes: map[string]process{}, started: map[string]int{},
 		guid: fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint64()&0xffffffffffff),
 	}
+	if o.Faults.Has("runner-is-host", o.Name) {
+		if name, err := os.Hostname(); err == nil {
+			m.computer, _, _ = strings.Cut(strings.ToUpper(name), ".")
+		}
+	}
 	if len(m.computer) > 15 { // NetBIOS
 		m.computer = m.computer[:15]
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/octopatch/octopatch/internal/precaution"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/settings"
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
 )
 
 // commandRunner runs the operator's own commands: with our environment, but without our secrets; what they print is
@@ -62,11 +63,17 @@ func (s *session) provider(runner operator.Runner, w *wired) (procedure.Provider
 		return h, nil
 	}
 	switch o.Precaution {
+	case "image":
+		return precaution.Image{Open: onNode, Target: o.ImageTarget, Worker: scripts.Text("imager"), Clock: w.clock}, nil
 	case "restore-point":
 		return precaution.RestorePoint{Open: onNode, Clock: w.clock, Limit: o.PrecautionTimeout}, nil
 	case "command":
 		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
 		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil
+	case "hyperv":
+		return &precaution.HyperV{Open: w.hyperV, VMs: o.HyperVVMs, Limit: o.PrecautionTimeout, Say: func(node, text string) {
+			s.sink.Event(procedure.Event{Type: procedure.Progress, Time: w.clock.Now(), Node: node, Message: text})
+		}}, nil
 	case "vsphere":
 		ca, err := readFile(o.VSphereCAFile, "OCTOPATCH_VSPHERE_CA_FILE")
 		return precaution.VSphere{

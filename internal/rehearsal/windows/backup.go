@@ -108,8 +108,8 @@ func (m *Machine) volumes() []volume {
 	}
 }
 
-// job is what Windows Server Backup is at, or nil.
-func (m *Machine) job() map[string]any {
+// backupJob is what Windows Server Backup is at, or nil.
+func (m *Machine) backupJob() map[string]any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

@@ -149,7 +149,7 @@ func (t *twin) followImage(job string) error {
 			return t.completeImage("running", nil, "")
 		}
 		if strings.HasPrefix(job, "take ") && clock.Since(asked) >= 10*time.Second {
-			if now := t.m.job(); now != nil && now["operation"] != said {
+			if now := t.m.backupJob(); now != nil && now["operation"] != said {
 				said, _ = now["operation"].(string)
 				t.line("progress", object{"said": said})
 			}

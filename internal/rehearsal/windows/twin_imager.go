@@ -85,7 +85,7 @@ func isThere(path string) bool {
 }
 
 func (r *imageRun) assertFree() error {
-	if job := r.m.job(); job != nil {
+	if job := r.m.backupJob(); job != nil {
 		return r.unfit("Windows Server Backup is at work already: %s", job["operation"])
 	}
 	return nil

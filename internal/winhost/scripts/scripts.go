@@ -22,6 +22,7 @@ var parts = map[string][]string{
 	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},
+	"hyperv":  {},
 	"image":   {"lock", "task"},
 	"imager":  {},
 	"lease":   {"lock", "journal", "task"},

@@ -252,7 +252,7 @@ func (r *imageRun) take() error {
 		return r.ctx.Err()
 	}
 	lines := strings.Split(output, "\r\n")
-	said := fmt.Sprintf("wbadmin ended with %d: %s", code, lines[len(lines)-1])
+	said := fmt.Sprintf("wbadmin ended with %d: %s", code, strings.TrimRight(lines[len(lines)-1], "."))
 	all, err := r.versions()
 	if err != nil {
 		said += "; " + err.Error()

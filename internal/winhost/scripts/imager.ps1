@@ -118,7 +118,7 @@ function New-Image {
     $words = @(& $Wbadmin 'start' 'backup' ('-backupTarget:{0}' -f $Where) '-allCritical' '-vssCopy' '-quiet' | ForEach-Object { ([string]$_).Trim() } | Where-Object { $_ })
     $code = [int]$LASTEXITCODE
     $said = 'wbadmin ended with {0}' -f $code
-    if ($words.Count) { $said = '{0}: {1}' -f $said, $words[-1] }
+    if ($words.Count) { $said = '{0}: {1}' -f $said, $words[-1].TrimEnd('.') }
     # A version is named by the minute.
     $new = @()
     try { $new = @(Get-Versions | Where-Object { $_.BackupTime -ge $began.AddMinutes(-1) }) }

@@ -49,8 +49,11 @@ func (m *Machine) makeBackup() error {
 }
 
 // feature is the directory that comes with Windows Server Backup.
-func (m *Machine) feature() string {
-	return filepath.Join(m.systemRoot(), "System32", "WindowsPowerShell", "v1.0", "Modules", "WindowsServerBackup")
+func (m *Machine) feature() string { return filepath.Join(m.Modules(), "WindowsServerBackup") }
+
+// Modules is where PowerShell's own modules lie.
+func (m *Machine) Modules() string {
+	return filepath.Join(m.systemRoot(), "System32", "WindowsPowerShell", "v1.0", "Modules")
 }
 
 // place is where the machine keeps what a path on a share or another volume means.

@@ -59,6 +59,17 @@ func mutants() []mutant {
 		{"a reboot first: a wrong property", "worker", "'RebootRequiredBeforeInstallation'", "'RebootRequiredBefore'", "reboot pending", "worker"},
 		{"the code of a failure: -ne becomes -eq", "worker", "$result.HResult -ne 0", "$result.HResult -eq 0", "update fails", "worker"},
 		{"an error that passes is not known", "worker", "'0x8024402C', ", "", "search fails", "worker"},
+		{"a server counts as a client: -ne becomes -eq", "restore", "ProductType -ne 1", "ProductType -eq 1", "Windows Server", "restore check"},
+		{"a young restore point is not seen: -lt becomes -gt", "restore", "-lt 60 * [int64]$minutes", "-gt 60 * [int64]$minutes", "another one is too young", "restore check"},
+		{"the name of a restore point: -ceq becomes -eq", "restore", "-ceq [string]$Request.name", "-eq [string]$Request.name", "name in other letters", "restore find"},
+		{"a refusal of System Restore is not seen", "restore", "if ($code -ne 0) { Stop-WithError -Kind 'restore'", "if ($code -lt 0) { Stop-WithError -Kind 'restore'", "protection off", "restore take"},
+		{"a backup at work is not seen: a wrong word", "imager", "-eq 'Running'", "-eq 'Runs'", "backup at work", "imager check"},
+		{"the room at the target: -lt becomes -gt", "imager", "$free -lt $need", "$free -gt $need", "too little room", "imager check"},
+		{"half an image counts: -ne becomes -eq", "imager", "-ne 'complete'", "-eq 'complete'", "image begun", "imager find"},
+		{"a vanished version counts: -gt becomes -ge", "imager", "-eq $work.versionId }).Count -gt 0", "-eq $work.versionId }).Count -ge 0", "version vanished", "imager find"},
+		{"an image of files counts: a wrong word", "imager", "'BareMetalRecovery'", "'Files'", "version of files only", "imager find"},
+		{"somebody's folder is removed: -ne becomes -eq", "imager", "-ne $env:COMPUTERNAME) { return $null }", "-eq '') { return $null }", "image of another computer", "imager remove"},
+		{"what fails is left at the target", "imager", "        Remove-Folder\n        throw", "        throw", "image fails", "imager take"},
 		{"an exclusive update: 2 becomes 1", "worker", "'Impact' 0) -eq 2", "'Impact' 0) -eq 1", "exclusive update", "worker"},
 	}
 }
@@ -74,23 +85,33 @@ func (m mutant) mutate(t *testing.T) string {
 }
 
 func columnOf(s state, name string) cell {
-	for _, c := range cells(s) {
-		if c.name == name {
-			return c
+	for _, part := range suites() {
+		for _, c := range part.cells(s) {
+			if c.name == name {
+				return c
+			}
 		}
 	}
 	return cell{}
 }
 
+// rows are the states of all suites, by name.
+func rows() map[string]state {
+	all := map[string]state{}
+	for _, part := range suites() {
+		for _, s := range part.states {
+			all[s.name] = s
+		}
+	}
+	return all
+}
+
 // TestMutantsAreOfTheScripts needs no PowerShell: each fault on the list can still be made, and has its place.
 func TestMutantsAreOfTheScripts(t *testing.T) {
 	t.Parallel()
-	rows := map[string]bool{}
-	for _, s := range states() {
-		rows[s.name] = true
-	}
+	rows := rows()
 	for _, m := range mutants() {
-		if !rows[m.state] || columnOf(state{}, m.column).name == "" {
+		if rows[m.state].name == "" || columnOf(state{}, m.column).name == "" {
 			t.Errorf("%s: there is no state %q or no column %q", m.name, m.state, m.column)
 		}
 		if m.mutate(t) == scripts.Text(m.script) {
@@ -102,10 +123,7 @@ func TestMutantsAreOfTheScripts(t *testing.T) {
 // TestPowerShellMutants: the conformance suite turns red for every fault on the list.
 func TestPowerShellMutants(t *testing.T) {
 	needPowerShell(t)
-	rows := map[string]state{}
-	for _, s := range states() {
-		rows[s.name] = s
-	}
+	rows := rows()
 	var mu sync.Mutex
 	marks := map[string]string{}
 	t.Run("all", func(t *testing.T) {
@@ -113,9 +131,9 @@ func TestPowerShellMutants(t *testing.T) {
 			t.Run(fmt.Sprintf("%02d", i+1), func(t *testing.T) {
 				t.Parallel()
 				s, c, text := rows[m.state], columnOf(rows[m.state], m.column), m.mutate(t)
-				if m.script == "worker" {
+				if m.script == "worker" || m.script == "imager" {
 					c = withWorker(c, text)
-					text = scripts.Text("work")
+					text = scripts.Text(c.script)
 				}
 				mark := "caught"
 				if compare(t, s, c, text, warmShell, 1) == "" {

@@ -74,7 +74,7 @@ func (s *session) wire() (*wired, error) {
 	w.engine = &engine.Engine{
 		Run: run, Resume: o.RunID, Owner: journal.Owner(s.env, machineName()), Attempt: s.env("GITHUB_RUN_ATTEMPT"), Nonce: journal.NewNonce(), Takeover: o.Takeover, URL: o.URL,
 		Rules: rules(o), Clock: clk, Sink: s.sink, Cluster: server, Server: server,
-		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services, Keep: journal.Store{Dir: o.StateDir}.Keep, Copy: journal.Store{Dir: o.StateDir}.Newest,
+		Topology: o.Topology, All: o.Nodes.All, Node: o.Node, Services: o.Services,
 		Near: func(node string) procedure.Cluster {
 			if near, ok := server.Via(node); ok {
 				return near
@@ -91,6 +91,10 @@ func (s *session) wire() (*wired, error) {
 		Guard:    s.guard(clk).Check,
 		Provider: provider, Patcher: s.patcher(runner), Hook: s.hook(runner), Announced: s.announced,
 		LoginEnds: ends,
+	}
+	if o.StateDir != "" {
+		store := journal.Store{Dir: o.StateDir}
+		w.engine.Keep, w.engine.Copy = store.Keep, store.Newest
 	}
 	for _, n := range o.Nodes.List {
 		w.engine.Nodes = append(w.engine.Nodes, engine.Listed{Name: n.Name, Host: n.Host})

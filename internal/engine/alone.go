@@ -44,15 +44,20 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	e.grace, cancel = graceful(ctx)
 	defer cancel()
 	e.alone = true
-	t, topology, err := e.aloneTarget(ctx, p)
-	var all []*target
+	t, topology, others, err := e.aloneTarget(ctx, p)
 	if err == nil {
-		all, err = e.lockWithOthers(ctx, t)
+		if r := e.unsure(p.Name, t); r != nil {
+			return *r
+		}
+		err = e.lock(ctx, append(others, t))
 	}
 	if err != nil {
 		return e.refused(err)
 	}
-	defer e.unlock(e.grace, all)
+	defer e.unlock(e.grace, append(others, t))
+	if err := e.catchUp(ctx, t, topology); err != nil {
+		return e.unproved(err)
+	}
 	t.works(true)
 	if p.Name != procedure.Stop {
 		e.rearm(ctx, t, p.Name)
@@ -93,36 +98,43 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 	}
 }
 
-// aloneTarget finds the node, reads its host and proves that the phase may run now.
-func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, procedure.Topology, error) {
+// aloneTarget finds the node, reads its host and the others and proves that the phase may run now.
+func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, procedure.Topology, []*target, error) {
 	if p.Name == procedure.Enter {
 		return e.enterTarget(ctx)
 	}
 	l, err := e.listed()
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	t := newTarget(l.Name, l.Host)
 	if err := e.openHost(t); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if err := e.probe(ctx, t); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	e.tellFired(t)
+	others, err := e.others(ctx, t)
+	if err == nil {
+		err = e.compare(t, others)
+	}
+	if err != nil {
+		return nil, "", nil, err
+	}
 	_, err = e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 	if err := errors.Join(err, e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	// Octopus may be stopped by now: the journal knows which installation it is.
 	server := procedure.ServerInfo{Version: t.facts.Journal.Octopus.Version, InstallationID: t.facts.Journal.Octopus.Installation}
 	if err := errors.Join(e.Guard(ctx, server, []procedure.HostFacts{t.facts})...); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	e.Run = t.facts.Journal.Run
 	topology := t.facts.Journal.Topology
 	e.openBook(t, topology)
-	return t, topology, nil
+	return t, topology, others, nil
 }
 
 // mayRun: the document's order holds between processes as well.
@@ -141,10 +153,10 @@ func (e *Engine) mayRun(p procedure.Phase, t *target) error {
 }
 
 // enterTarget begins a run on one node, after the whole preflight.
-func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, error) {
+func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, []*target, error) {
 	s, err := e.surveyOctopus(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	name := e.Node
 	if name == "" && len(s.targets) == 1 {
@@ -152,25 +164,32 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 	}
 	t := find(s.targets, name)
 	if t == nil {
-		return nil, "", e.whichNode(names(s.nodes))
+		return nil, "", nil, e.whichNode(names(s.nodes))
 	}
 	all := s.targets
 	s.targets = []*target{t}
 	if err := e.surveyHosts(ctx, s); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	if _, err := e.openRun(s.targets); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
 	e.Nodes = nil // the others are known now, also where OCTOPATCH_NODES is all
 	for _, one := range all {
 		e.Nodes = append(e.Nodes, Listed{Name: one.name, Host: one.hostName})
 	}
+	others, err := e.others(ctx, t)
+	if err == nil {
+		err = e.compare(t, others)
+	}
+	if err != nil {
+		return nil, "", nil, err
+	}
 	if t.facts.Journal != nil {
 		e.Run = t.facts.Journal.Run
 	}
 	e.openBook(t, s.topology)
-	return t, s.topology, nil
+	return t, s.topology, others, nil
 }
 
 // listed is the one node that a phase alone is for, without asking Octopus.
@@ -186,22 +205,6 @@ func (e *Engine) listed() (Listed, error) {
 		return Listed{Name: e.Node}, nil
 	}
 	return Listed{}, e.whichNode(strings.Join(all, ", "))
-}
-
-// lockWithOthers takes the lease of the node's host and of every other host that is listed.
-func (e *Engine) lockWithOthers(ctx context.Context, t *target) ([]*target, error) {
-	all := []*target{t}
-	for _, l := range e.Nodes {
-		if strings.EqualFold(l.Name, t.name) {
-			continue
-		}
-		other := newTarget(l.Name, l.Host)
-		if err := e.openHost(other); err != nil {
-			return nil, err
-		}
-		all = append(all, other)
-	}
-	return all, e.lock(ctx, all)
 }
 
 func (e *Engine) whichNode(all string) error {

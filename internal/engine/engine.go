@@ -60,7 +60,9 @@ type Engine struct {
 	keeping sync.WaitGroup  // renews the leases
 	// endKeeping stops the renewals; nil before the leases are taken.
 	endKeeping context.CancelFunc
-	keepFailed atomic.Bool // that the runner's copy cannot be stored was said once
+	leased     []*target       // whose leases this process holds
+	warned     map[string]bool // what was warned of once already
+	keepFailed atomic.Bool     // that the runner's copy cannot be stored was said once
 }
 
 // Listed is a node that the operator named, and the host to reach it at.
@@ -85,6 +87,10 @@ type target struct {
 	hostName string
 	host     procedure.Host
 	facts    procedure.HostFacts
+	read     *procedure.Journal // as it is on the host; facts.Journal is the newest
+	rewound  string             // where the newer copy is, when the host's journal was rewound
+	doubt    string             // why it is not known what was done since the journal on the host was written
+	left     *procedure.Journal // a copy on another host, while the node's own knows of no run
 	instance procedure.Instance
 	services []string
 	book     *procedure.Book
@@ -120,6 +126,7 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report
 		s.Machine = t.machine()
+		s.KeepCopy = func(ctx context.Context, j procedure.Journal) error { return e.keepElsewhere(ctx, t, j) }
 		s.Relock = func(ctx context.Context) error { return e.relock(ctx, t) }
 	}
 	return s

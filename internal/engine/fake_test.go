@@ -43,6 +43,7 @@ type fakeNode struct {
 	result        procedure.WorkResult
 	installs      map[string]int // by KB
 	lease         *procedure.Lease
+	copy          *procedure.Journal // of another node
 	deadman       procedure.Deadman
 	boot          int
 	ubr           int
@@ -236,8 +237,8 @@ func (w *world) snapshot() string {
 	defer w.locked()()
 	text := fmt.Sprintf("maintenance %t\n", w.maintenance)
 	for _, n := range w.nodes {
-		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t lease %t deadman %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
-			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil, n.lease != nil, n.deadman != (procedure.Deadman{}))
+		text += fmt.Sprintf("%s drained %t cap %d service %s %s delayed %t watchdog %t journal %t lease %t deadman %t copy %t\n", n.state.Name, n.state.Drained, n.state.TaskCap,
+			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil, n.lease != nil, n.deadman != (procedure.Deadman{}), n.copy != nil)
 	}
 	return text
 }

@@ -62,7 +62,7 @@ func (h *fakeHost) Release(context.Context) error {
 	apply, err := h.n.w.write("host release " + h.n.state.Name)
 	if l := h.n.lease; apply && l != nil && l.Nonce == h.nonce {
 		l.Released = true
-		if h.n.journal == nil {
+		if h.n.journal == nil && h.n.copy == nil {
 			h.n.lease = nil
 		}
 	}
@@ -110,6 +110,7 @@ func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 		j := *n.journal
 		f.Folder, f.Journal = "ours", &j
 	}
+	f.Copy = n.copy
 	if n.lease != nil {
 		l := *n.lease
 		f.Folder, f.Lease = "ours", &l
@@ -158,6 +159,27 @@ func (h *fakeHost) change(what string, c procedure.Change, do func()) (procedure
 func (h *fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Journal, error) {
 	defer h.n.w.locked()()
 	return h.change("record", c, func() {})
+}
+
+func (h *fakeHost) KeepCopy(_ context.Context, j procedure.Journal) error {
+	return h.copyOf("copy", func() { h.n.copy = &j })
+}
+
+func (h *fakeHost) DropCopy(context.Context, string) error {
+	return h.copyOf("drop", func() { h.n.copy = nil })
+}
+
+func (h *fakeHost) copyOf(what string, do func()) error {
+	defer h.n.w.locked()()
+	h.n.w.tries()
+	if err := h.ours(); err != nil {
+		return err
+	}
+	apply, err := h.n.w.write("host " + what + " " + h.n.state.Name)
+	if apply {
+		do()
+	}
+	return err
 }
 
 func (h *fakeHost) Clear(_ context.Context, run string) error {

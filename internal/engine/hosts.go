@@ -27,6 +27,9 @@ func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
 	if err := e.each(s.targets[1:], func(t *target) error { return e.probe(ctx, t) }); err != nil {
 		return err
 	}
+	if err := e.compareAll(s.targets); err != nil {
+		return err
+	}
 	faults := e.each(s.targets, func(t *target) error { return e.mapHost(s, t) })
 	var facts []procedure.HostFacts
 	for _, t := range s.targets {

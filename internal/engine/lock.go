@@ -78,6 +78,7 @@ func (e *Engine) lock(ctx context.Context, targets []*target) error {
 			return err
 		}
 	}
+	e.leased = byName
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.endKeeping = stop
 	claim := procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce}
@@ -118,7 +119,7 @@ func (e *Engine) take(ctx context.Context, t *target) error {
 
 // asRead: what this process knows of the host must still be so now that it alone may change it.
 func (e *Engine) asRead(t *target, now *procedure.Journal) error {
-	was := t.facts.Journal
+	was := t.read
 	if t.facts.Folder == "" || was == nil && now == nil || was != nil && now != nil && was.Run == now.Run && was.Counter == now.Counter {
 		return nil
 	}

@@ -154,6 +154,7 @@ func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
 	t.report.Next = goOn(t)
 	note := t.book.Note(phase, "held: "+t.report.Reason)
+	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
 	if err != nil {
 		e.warn(t.name, "why it is held could not be written to the host: %v", err)
@@ -183,6 +184,7 @@ func goOn(t *target) string {
 
 // clear removes what is ours from the host once nothing of ours is left to undo.
 func (e *Engine) clear(ctx context.Context, t *target) {
+	e.dropCopies(ctx, t)
 	err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.book.Journal().Run) })
 	if err != nil {
 		e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v", err)

@@ -67,4 +67,13 @@ func (e *Engine) refused(err error) Result {
 	return Result{Exit: ExitRefused, Run: e.Run, Err: err}
 }
 
+// unproved is the result of a command that could not learn or set right what it has to go on from.
+func (e *Engine) unproved(err error) Result {
+	r := e.refused(err)
+	if r.Exit == ExitRefused {
+		r.Exit = ExitUnknown
+	}
+	return r
+}
+
 func (e *Engine) interrupted(err error) bool { return errors.Is(err, context.Canceled) }

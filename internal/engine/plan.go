@@ -103,7 +103,7 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	var open []procedure.Standing
+	var read []*target
 	var faults []error
 	for _, l := range listed {
 		t := newTarget(l.Name, l.Host)
@@ -118,12 +118,17 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 			}
 			continue
 		}
+		read = append(read, t)
+	}
+	faults = append(faults, e.compareAll(read))
+	var open []procedure.Standing
+	for _, t := range read {
 		e.tellFired(t)
 		j, l := t.facts.Journal, t.facts.Lease
-		if j == nil && l == nil {
+		if j == nil && (l == nil || l.Released) { // one that was let go is there for a copy of another node's journal
 			continue
 		}
-		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman}
+		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Rewound: t.rewound, Doubt: t.doubt}
 		if j != nil {
 			one.Journal = *j
 		} else {

@@ -16,13 +16,21 @@ func (e *Engine) Recover(ctx context.Context) Result {
 	e.grace, cancel = graceful(ctx)
 	defer cancel()
 	e.alone = true
-	t, err := e.recoverTarget(ctx)
-	if t != nil {
-		defer e.unlock(e.grace, []*target{t})
-	}
+	t, others, err := e.recoverTarget(ctx)
 	if err != nil {
 		return e.refused(err)
 	}
+	if r := e.unsure(procedure.Recover, t); r != nil {
+		return *r
+	}
+	all, first := append(others, t), others
+	if t.read != nil { // a host that does not answer has nobody's lease taken from it before the revert
+		first = all
+	}
+	if err := e.lock(ctx, first); err != nil {
+		return e.refused(err)
+	}
+	defer e.unlock(e.grace, all)
 	t.works(true)
 	began := e.Clock.Now()
 	topology := t.book.Journal().Topology
@@ -69,37 +77,41 @@ func (e *Engine) recoverByItself(ctx context.Context, t *target, topology proced
 	t.report.Reason += "; recover: " + r.Reason
 }
 
-// recoverTarget finds the node and the newest journal of its open run.
-func (e *Engine) recoverTarget(ctx context.Context) (*target, error) {
+// recoverTarget finds the node, the newest journal of its open run, and the other hosts that answer: somebody who works
+// on one of them must not be met by a revert.
+func (e *Engine) recoverTarget(ctx context.Context) (*target, []*target, error) {
 	l, err := e.listed()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t := newTarget(l.Name, l.Host)
 	if err := e.openHost(t); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	readErr := e.probe(ctx, t)
 	if errors.Is(readErr, procedure.ErrDenied) || e.interrupted(readErr) {
-		return nil, readErr
+		return nil, nil, readErr
 	}
 	if readErr == nil {
 		if err := e.mapHost(nil, t); err != nil {
-			return nil, err
-		}
-		if t.facts.Journal != nil { // a host that does not answer has nobody's lease taken from it
-			e.Run = t.facts.Journal.Run
-			if err := e.lock(ctx, []*target{t}); err != nil {
-				return nil, err
-			}
+			return nil, nil, err
 		}
 	}
-	return t, e.openNewest(t, readErr)
+	others, err := e.others(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	others = answered(others)
+	return t, others, e.openNewest(t, others, readErr)
 }
 
 // openNewest goes on with the newest journal of the node's open run.
-func (e *Engine) openNewest(t *target, readErr error) error {
-	j, err := e.newest(t)
+func (e *Engine) openNewest(t *target, others []*target, readErr error) error {
+	err := e.compare(t, others)
+	j := t.facts.Journal
+	if readErr != nil {
+		j, _, err = e.kept(t, e.Resume, others)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -147,31 +159,4 @@ func (e *Engine) relock(ctx context.Context, t *target) error {
 			return err
 		}
 	}
-}
-
-// newest is the node's journal: the host's, or the runner's copy of the same run where that is newer, as after a
-// revert, which rewinds the host's.
-func (e *Engine) newest(t *target) (*procedure.Journal, error) {
-	host := t.facts.Journal
-	if e.Copy == nil {
-		return host, nil
-	}
-	run := e.Resume
-	if host != nil {
-		run = host.Run
-	}
-	if host == nil && t.facts.Folder != "" { // the host says that no run is open
-		return nil, nil
-	}
-	kept, err := e.Copy(t.name, run)
-	if err != nil {
-		return nil, err
-	}
-	if kept == nil || host != nil && kept.Counter <= host.Counter {
-		return host, nil
-	}
-	if host != nil {
-		e.warn(t.name, "the journal on the host is older (%d) than the runner's copy (%d), as after a revert; the copy counts", host.Counter, kept.Counter)
-	}
-	return kept, nil
 }

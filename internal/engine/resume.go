@@ -76,7 +76,7 @@ func (e *Engine) peek(ctx context.Context) ([]*target, error) {
 			break // the same password is not tried on the next host
 		}
 	}
-	return seen, errors.Join(faults...)
+	return seen, errors.Join(append(faults, e.compareAll(seen))...)
 }
 
 // whose says who works on the cluster or has left a run open, beside what a survey found wrong with it.

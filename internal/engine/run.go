@@ -76,10 +76,17 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 		err = e.openWindow(s.targets)
 	}
 	if err == nil {
+		if r := e.unsure("run", s.targets...); r != nil {
+			return *r
+		}
 		err = e.lock(ctx, s.targets)
 	}
 	if err != nil {
 		return e.refused(err)
+	}
+	if err := e.begin(ctx, s); err != nil {
+		e.unlock(e.grace, s.targets)
+		return e.unproved(err)
 	}
 	up := watch(ctx, e.Clock, e.Server.Serving)
 	notice, _ := e.announce(ctx, s) // people are told, or it is logged that they were not: patching does not depend on it
@@ -89,6 +96,15 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	result := e.result(ctx, s, stopped)
 	result.Downtime, result.Notice = up.end(), notice
 	return result
+}
+
+// begin sets right what a revert has rewound, before anything else is done.
+func (e *Engine) begin(ctx context.Context, s *survey) error {
+	err := e.leftBehind(ctx, s)
+	for _, t := range s.targets {
+		err = errors.Join(err, e.catchUp(ctx, t, s.topology))
+	}
+	return err
 }
 
 // openFirst: a node that an unfinished run has left out of service comes before any that serves.

@@ -83,7 +83,8 @@ func (b *Book) intend(i Intent) Change {
 	}
 }
 
-// Save stores the runner's copy now.
+// Save stores the runner's copy now: before a call that changes the machine, so that the copy is never behind it. One
+// that is ahead, because the call was never made, is merged like any newer one.
 func (b *Book) Save() error {
 	if b.keep == nil {
 		return nil

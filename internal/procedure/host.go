@@ -61,8 +61,9 @@ type HostFacts struct {
 	Watchdogs  []Watchdog
 	Folder     string // "absent", "ours", or why the folder cannot be trusted
 	Journal    *Journal
-	Lease      *Lease // nil: nobody works on it
-	Deadman    *Armed // nil: not armed
+	Copy       *Journal // of another node, while that one's machine is reverted
+	Lease      *Lease   // nil: nobody works on it
+	Deadman    *Armed   // nil: not armed
 }
 
 // UpdatePolicy is what policies say about updates on a host.
@@ -121,6 +122,14 @@ type Recorder interface {
 	Clear(ctx context.Context, run string) error
 }
 
+// Copier keeps a copy of another node's journal while that node's machine is reverted, which rewinds its own.
+type Copier interface {
+	// KeepCopy replaces the copy of that node. A host that keeps another node's refuses.
+	KeepCopy(ctx context.Context, j Journal) error
+	// DropCopy removes the copy of that node. Dropping what is not there is no error.
+	DropCopy(ctx context.Context, node string) error
+}
+
 // Servicer stops and starts Windows services; each call writes its Change into run.json first.
 type Servicer interface {
 	// Stop records the prior state in the journal, holds start types and watchdogs, and stops the services.
@@ -149,6 +158,7 @@ type Rebooter interface {
 type Host interface {
 	Prober
 	Recorder
+	Copier
 	Servicer
 	Updater
 	Rebooter

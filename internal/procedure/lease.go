@@ -31,8 +31,15 @@ type Lease struct {
 // StaleAt is when three renewals will have been missed, by the host's clock.
 func (l Lease) StaleAt() time.Time { return time.Unix(l.Renewed+3*l.Every, 0) }
 
-// Live: somebody works on the host, as far as the host can tell at its time.
-func (l Lease) Live(now time.Time) bool { return !l.Released && now.Before(l.StaleAt()) }
+// clockSlack is how far in the future a renewal may lie; one that lies further was noted before the host's clock was
+// set back, and is no sign of life.
+const clockSlack = 5 * time.Minute
+
+// Live: somebody works on the host, as far as the host can tell at its time. A holder that lives renews by a clock that
+// was set back with its next call; one that lost its lease meanwhile is refused by the host.
+func (l Lease) Live(now time.Time) bool {
+	return !l.Released && now.Before(l.StaleAt()) && !now.Add(clockSlack).Before(time.Unix(l.Renewed, 0))
+}
 
 // Claim is what a process asks a host's lease with.
 type Claim struct {
@@ -90,6 +97,10 @@ type Standing struct {
 	Lease   *Lease `json:"lease,omitempty"`
 	Live    bool   `json:"live"` // somebody works on it now
 	Armed   *Armed `json:"armed,omitempty"`
+	// Rewound says where the journal shown is kept, because the one on the host is older, as after a revert.
+	Rewound string `json:"rewound,omitempty"`
+	// Doubt is why the journal on the host may be older than the run, with no newer copy at hand.
+	Doubt string `json:"doubt,omitempty"`
 }
 
 // Armer sets the dead-man switch of a host besides Stop, which arms it, and Start, which disarms it.

@@ -127,7 +127,11 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		job = r.Book.Journal().Intent.Job // it may still be at work, or its result is there
 	}
 	order := WorkOrder{Job: job, Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
-	result, err := r.Host.Work(ctx, r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job), order, r.follow)
+	change := r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job)
+	if err := r.Book.Save(); err != nil {
+		return false, err
+	}
+	result, err := r.Host.Work(ctx, change, order, r.follow)
 	if err != nil {
 		return false, err
 	}

@@ -162,6 +162,9 @@ func (s *Step) revert(ctx context.Context, before HostFacts) error {
 	if err := s.Book.Save(); err != nil {
 		return err
 	}
+	if err := s.KeepCopy(ctx, s.Book.Journal()); err != nil {
+		return err
+	}
 	if before.Windows.Boot != "" { // the revert rewinds the lease as well, and calls that held it would be refused
 		if err := s.Host.Release(ctx); err != nil {
 			return err

@@ -32,10 +32,14 @@ func (r *rounds) reboot(ctx context.Context) error {
 	before := r.Report.After.Boot
 	r.reboots++
 	for try := 1; ; try++ {
+		change := r.Book.Next(Patch, "reboot")
+		if err := r.Book.Save(); err != nil {
+			return err
+		}
 		if r.Report.Timeline.HostDown.IsZero() {
 			r.Report.Timeline.HostDown = r.Clock.Now()
 		}
-		err := r.Host.Reboot(ctx, r.Book.Next(Patch, "reboot"))
+		err := r.Host.Reboot(ctx, change)
 		if err != nil && !Transient(err) {
 			return err
 		}

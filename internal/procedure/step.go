@@ -20,14 +20,15 @@ type Step struct {
 	Near     Cluster // Octopus through the node's own URL; nil when it has none
 	Server   Server
 	Host     Host
-	Node     string                      // Octopus' node name
-	Instance Instance                    // what runs on the host
-	Services []string                    // every Octopus Server service that stops for this node
-	Relock   func(context.Context) error // takes the lease of the host again, after a revert has rewound it
-	Machine  Machine                     // for the provider
-	Provider Provider                    // takes the precaution; nil where none is taken
-	Patcher  Patcher                     // patches instead of Windows Update; nil where Windows Update does
-	Book     *Book                       // the node's journal
+	Node     string                               // Octopus' node name
+	Instance Instance                             // what runs on the host
+	Services []string                             // every Octopus Server service that stops for this node
+	KeepCopy func(context.Context, Journal) error // keeps the journal elsewhere, before a revert rewinds it
+	Relock   func(context.Context) error          // takes the lease of the host again, after a revert has rewound it
+	Machine  Machine                              // for the provider
+	Provider Provider                             // takes the precaution; nil where none is taken
+	Patcher  Patcher                              // patches instead of Windows Update; nil where Windows Update does
+	Book     *Book                                // the node's journal
 	Report   *NodeReport
 	Notice   *Notice // filled by schedule
 	Deadman  Deadman // how stop arms the host's dead-man switch

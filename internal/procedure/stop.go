@@ -35,6 +35,9 @@ var stop = Phase{
 func (s *Step) changeServices(ctx context.Context, what string, call func(context.Context, Change) (Journal, error), want string) error {
 	const tries = 3
 	change := s.Book.Next(s.Phase, what)
+	if err := s.Book.Save(); err != nil {
+		return err
+	}
 	for try := 1; ; try++ {
 		journal, err := call(ctx, change)
 		if err == nil {

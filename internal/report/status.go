@@ -49,6 +49,12 @@ func surviving(w io.Writer, j procedure.Standing) {
 		}
 		fmt.Fprintf(w, "  the dead-man switch is armed: it starts the service %s\n", when)
 	}
+	if j.Rewound != "" {
+		fmt.Fprintf(w, "  the machine was reverted since: the journal on its host is older, and this is the copy %s; whoever goes on writes it back first\n", plain(j.Rewound))
+	}
+	if j.Doubt != "" {
+		fmt.Fprintf(w, "  UNKNOWN: %s\n", plain(j.Doubt))
+	}
 	run := "octopatch run"
 	switch l := j.Lease; {
 	case l == nil:
@@ -60,6 +66,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 	default:
 		fmt.Fprintf(w, "  %s has not been heard of since %s, and the lease is stale\n", plain(l.Owner), moment(l.Renewed))
 		run = "octopatch run (from elsewhere: OCTOPATCH_TAKEOVER=" + plain(j.Run) + " octopatch run)"
+	}
+	if j.Doubt != "" {
+		fmt.Fprintf(w, "  next: look at the machine, and in Octopus at its drain or Maintenance Mode; then, where no runner has a newer copy: OCTOPATCH_TAKEOVER=%s octopatch run\n", plain(j.Run))
+		return
 	}
 	if j.Format == 0 {
 		fmt.Fprintf(w, "  next: %s\n", run)

@@ -90,9 +90,9 @@ type Settings struct {
 	Log           string        `env:"OCTOPATCH_LOG" envDefault:"auto" oneof:"auto text json github octopus" group:"Output" help:"How the log is written. auto: github under GitHub Actions, octopus inside an Octopus step, else text (with a live last line on a terminal)."`
 	ReportDir     string        `env:"OCTOPATCH_REPORT_DIR" group:"Output" help:"Directory for report.json, report.html and summary.md. Unset: none are written."`
 	Notify        secret.Secret `env:"OCTOPATCH_NOTIFY" group:"Output" help:"Addresses of services that get what must not be missed, separated by blanks, as shoutrrr writes them: slack://..., teams://..., smtp://..., generic+https://.... A message that is not sent is a warning."`
-	StateDir      string        `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals. Unset: none are kept."`
+	StateDir      string        `env:"OCTOPATCH_STATE_DIR" group:"Output" help:"Directory for the runner's copies of the journals, which tell that a machine was reverted; it must outlive the run. Unset: none are kept."`
 	RunID         string        `env:"OCTOPATCH_RUN_ID" group:"Output" help:"Go on with this unfinished run and no other. Unset: with whichever is open."`
-	Takeover      string        `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run of somebody else to go on with, as octopatch status shows it: for when it is sure that its owner is dead."`
+	Takeover      string        `env:"OCTOPATCH_TAKEOVER" group:"Output" help:"The unfinished run to go on with although it is somebody else's, or although its journal was rewound and no newer copy was found, as octopatch status shows it: for when it is sure that its owner is dead, and what its machines are in."`
 	StepServerURL string        `env:"OCTOPATCH_STEP_SERVER_URL" group:"Output" help:"Inside a step: address of the Octopus Server that runs the step, to prove that it is another one."`
 
 	RehearsalNodes      int         `env:"OCTOPATCH_REHEARSAL_NODES" envDefault:"3" min:"1" max:"16" group:"Rehearsal" help:"Nodes of the simulated cluster; 1 is a single server."`

@@ -59,6 +59,7 @@ type probed struct {
 	Watchdogs []procedure.Watchdog `json:"watchdogs"`
 	Folder    string               `json:"folder"`
 	Journal   *procedure.Journal   `json:"journal"`
+	Copy      *procedure.Journal   `json:"copy"`
 	Lease     *procedure.Lease     `json:"lease"`
 	Deadman   *procedure.Armed     `json:"deadman"`
 }
@@ -84,8 +85,11 @@ func (p *probed) check() error {
 			return errors.New("it does not say what lies on the disks")
 		}
 	}
-	if p.Journal != nil {
-		if err := checkJournal(*p.Journal); err != nil {
+	for _, j := range []*procedure.Journal{p.Journal, p.Copy} {
+		if j == nil {
+			continue
+		}
+		if err := checkJournal(*j); err != nil {
 			return err
 		}
 	}
@@ -101,7 +105,7 @@ func (h *Host) Probe(ctx context.Context) (procedure.HostFacts, error) {
 	facts := procedure.HostFacts{
 		Computer: p.Computer, FQDN: p.FQDN, MachineID: p.MachineID, PowerShell: p.PowerShell,
 		Time: time.Unix(p.Time, 0), BootTime: time.Unix(p.Windows.BootTime, 0), Windows: p.Windows.windows(), FreeBytes: p.FreeBytes,
-		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Policy: p.Policy.policy(), Agents: agents(p.Agents), Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal, Lease: p.Lease, Deadman: p.Deadman,
+		Pending: p.Pending, Soft: p.Soft, Busy: p.Busy, Policy: p.Policy.policy(), Agents: agents(p.Agents), Watchdogs: p.Watchdogs, Folder: p.Folder, Journal: p.Journal, Copy: p.Copy, Lease: p.Lease, Deadman: p.Deadman,
 	}
 	for _, i := range p.Instances {
 		facts.Instances = append(facts.Instances, procedure.Instance(i))

@@ -108,14 +108,35 @@ func (h *Host) Start(ctx context.Context, c procedure.Change, order procedure.St
 	return k.journal(), err
 }
 
+// KeepCopy keeps the journal of another node.
+func (h *Host) KeepCopy(ctx context.Context, j procedure.Journal) error {
+	return h.copyOf(ctx, j.Node, &j)
+}
+
+// DropCopy removes it.
+func (h *Host) DropCopy(ctx context.Context, node string) error { return h.copyOf(ctx, node, nil) }
+
+func (h *Host) copyOf(ctx context.Context, node string, j *procedure.Journal) error {
+	request := struct {
+		Node    string             `json:"node"`
+		Journal *procedure.Journal `json:"journal"`
+	}{node, j}
+	a, err := call[done](ctx, h, "copy", request, writeLimit, nil)
+	if err == nil && (a.Kept == nil || *a.Kept != (j != nil)) {
+		err = h.unreadable("copy", errors.New("it does not say whether the copy is kept"))
+	}
+	return err
+}
+
 // done is the answer of a call that has nothing more to say.
 type done struct {
 	Undrained *bool `json:"undrained"`
 	Cleared   *bool `json:"cleared"`
+	Kept      *bool `json:"kept"`
 }
 
 func (d *done) check() error {
-	if d.Undrained == nil && d.Cleared == nil {
+	if d.Undrained == nil && d.Cleared == nil && d.Kept == nil {
 		return errors.New("it does not say what was done")
 	}
 	return nil

@@ -41,6 +41,8 @@ var calls = []struct {
 			return h.Undrain(ctx, procedure.Change{Run: "r1"}, "OctopusServer")
 		}},
 	{"clear", `{"cleared":true}`, func(ctx context.Context, h *Host) error { return h.Clear(ctx, "r1") }},
+	{"copy", `{"kept":true}`, func(ctx context.Context, h *Host) error { return h.KeepCopy(ctx, procedure.Journal{Node: "OCTO-02"}) }},
+	{"copy", `{"kept":false}`, func(ctx context.Context, h *Host) error { return h.DropCopy(ctx, "OCTO-02") }},
 	{"reboot", `{"state":"issued"}`, func(ctx context.Context, h *Host) error { return h.Reboot(ctx, procedure.Change{Run: "r1"}) }},
 }
 

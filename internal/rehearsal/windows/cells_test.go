@@ -88,7 +88,7 @@ func cells(s state) []cell {
 	worker := one("work", installing)
 	worker.name = "worker"
 	return []cell{
-		one("probe", probing), one("health", healthOf(service)), one("ready", quiet), one("lease", lease("take", "mine", "other").request), one("record", changing(5, nil)),
+		one("probe", probing), one("health", healthOf(service)), one("ready", quiet), one("lease", lease("take", "mine", "other").request), one("record", changing(5, nil)), one("copy", map[string]any{"node": "OCTO-02", "journal": journal("r1", 5)}),
 		one("stop", changing(5, stoppingOf(service))), one("start", changing(5, starting)), one("undrain", changing(5, map[string]any{"instance": instance})),
 		one("reboot", changing(5, commenting)), one("clear", map[string]any{"run": "r1"}), one("work", work("scan", false)), one("follow", following), worker, one("deadman", nil),
 	}

@@ -207,7 +207,7 @@ func (m *Machine) name(one call) string {
 		Mode string `json:"mode"`
 	}
 	switch one.script {
-	case "record", "stop", "start", "reboot", "clear", "undrain":
+	case "record", "copy", "stop", "start", "reboot", "clear", "undrain":
 		return "host " + one.script
 	case "lease":
 		return m.leaseWrite(one)

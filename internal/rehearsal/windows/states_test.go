@@ -123,6 +123,13 @@ func journal(run string, counter int) map[string]any {
 	return map[string]any{"format": 1, "run": run, "counter": counter, "node": "OCTO-01", "owner": "ann", "topology": "ha", "updated": 1, "future": []any{1}}
 }
 
+// copyOf is the journal of another node, as it is kept while that one's machine is reverted.
+func copyOf(node string) map[string]any {
+	j := journal("r1", 7)
+	j["node"] = node
+	return j
+}
+
 func hold(t testing.TB, m *Machine) {
 	withFiles(map[string]any{journalFile: heldJournal()})(t, m)
 	locked(func(m *Machine) {
@@ -179,6 +186,19 @@ func withSwitch(after, until int) func(testing.TB, *Machine) {
 	return both(withTask(taskReady, taskNeverRan, map[string]any{deadmanFile: map[string]any{"after": after, "until": until, "armed": 1}, "deadman.ps1": "exit"}), locked(func(m *Machine) {
 		m.findTask(workerFolder, workerName).name = deadmanName
 	}))
+}
+
+// noticed: the switch has seen a minute and more ago that the lease is of another clock.
+func noticed(t testing.TB, m *Machine) {
+	text, err := os.ReadFile(filepath.Join(m.ours(), leaseFile))
+	var lease object
+	if err == nil {
+		err = json.Unmarshal(text, &lease)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	withFiles(map[string]any{deadmanFile: map[string]any{"after": 60, "until": 0, "armed": 1, "ahead": lease["renewed"], "since": m.clock.Now().Unix() - 100}})(t, m)
 }
 
 // states are the rows.
@@ -275,10 +295,17 @@ func states() []state {
 		{name: "lease gone", lease: "mine"},
 		{name: "lease stale", prepare: withLease("other", 9000, false)},
 		{name: "lease released", prepare: withLease("other", 0, true)},
+		{name: "lease of another clock", prepare: withLease("other", -9000, false)},
+		{name: "copy of another node", prepare: withFiles(map[string]any{copyFile: copyOf("OCTO-03")})},
+		{name: "copy of that node", prepare: both(hold, withFiles(map[string]any{copyFile: copyOf("OCTO-02")}))},
+		{name: "copy unreadable", prepare: withFiles(map[string]any{copyFile: "{"})},
+		{name: "copy newer", prepare: withFiles(map[string]any{copyFile: map[string]any{"format": 2, "run": "r1"}})},
 		{name: "lease unreadable", prepare: withFiles(map[string]any{leaseFile: "{"})},
 		{name: "lease newer", prepare: withFiles(map[string]any{leaseFile: map[string]any{"format": 2}})},
 		{name: "switch armed", prepare: both(hold, withLease("mine", 0, false), withSwitch(2700, 0)), lease: "mine"},
 		{name: "switch overdue", prepare: both(hold, withLease("other", 9000, false), withSwitch(60, 0))},
+		{name: "switch of another clock", prepare: both(hold, withLease("other", -9000, false), withSwitch(60, 0))},
+		{name: "switch of another clock, noticed", prepare: both(hold, withLease("other", -9000, false), withSwitch(60, 0), noticed)},
 		{name: "switch set for an hour", prepare: both(hold, withSwitch(0, 1))},
 		{name: "odd names", instance: "O'Neil $x [1]: \u00c4\u00df \u65e5\u672c"},
 	}

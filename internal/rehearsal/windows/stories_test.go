@@ -38,10 +38,21 @@ func stories() map[string][]step {
 			leased(armed(record(3), overdue), "a"), fires, leased(start(4), "a"), probe, fires, leased(clear, "a")},
 		"fired": {lease("take", "a", ""), leased(armed(stop(1), overdue), "a"), lease("release", "a", ""), fires, probe, health, fires, lease("take", "b", "deadman"),
 			leased(stop(9), "b"), probe, leased(start(10), "b"), leased(clear, "b"), lease("release", "b", "")},
-		"fired in silence":    {lease("take", "a", ""), leased(armed(stop(1), atOnce), "a"), fires, probe, leased(record(2), "a")},
+		"fired in silence": {lease("take", "a", ""), leased(armed(stop(1), atOnce), "a"), fires, probe, leased(record(2), "a")},
+		"copy": {lease("take", "a", ""), leased(copying("OCTO-02", 7), "a"), copying("OCTO-02", 8), leased(copying("OCTO-02", 8), "a"), leased(copying("OCTO-03", 1), "a"), probe, leased(dropping("OCTO-03"), "a"),
+			leased(record(1), "a"), leased(clear, "a"), lease("release", "a", ""), probe, clear, probe, lease("take", "b", "a"), leased(dropping("OCTO-02"), "b"), lease("release", "b", ""), probe, dropping("OCTO-02"), probe},
 		"fired without lease": {armed(stop(1), silent), fires, probe},
 	}
 }
+
+// copying keeps the journal of another node.
+func copying(node string, counter int) step {
+	j := copyOf(node)
+	j["counter"], j["phases"] = counter, map[string]any{"stop": map[string]any{"result": "done", "began": 1, "ended": 2}}
+	return step{"copy", map[string]any{"node": node, "journal": j}}
+}
+
+func dropping(node string) step { return step{"copy", map[string]any{"node": node, "journal": nil}} }
 
 // from is a search at another source of updates.
 func from(source string) step {

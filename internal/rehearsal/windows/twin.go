@@ -22,7 +22,7 @@ import (
 func twins() map[string]func(*twin) error {
 	return map[string]func(*twin) error{
 		"probe": twinProbe, "health": twinHealth, "ready": twinReady,
-		"record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
+		"copy": twinCopy, "record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
 		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
 	}
 }

@@ -41,6 +41,20 @@ func (t *twin) disableDeadman() error {
 	return nil
 }
 
+// repairClock counts from now on where the clock was set back: what was noted before is still to come by it.
+func (t *twin) repairClock(armed, lease object) error {
+	now := float64(t.m.clock.Now().Unix())
+	latest := max(numberOf(armed, "armed"), numberOf(lease, "renewed"))
+	if latest-now <= clockSlack || numberOf(armed, "ahead") == latest {
+		return nil
+	}
+	if until := numberOf(armed, "until"); until > 0 {
+		armed["until"] = until - (latest - now)
+	}
+	armed["ahead"], armed["since"] = latest, now
+	return t.writeJSON(deadmanFile, armed)
+}
+
 // whyFire says why the switch fires, or nothing. The time counts from the last renewal or from boot.
 func (t *twin) whyFire(armed, lease object) string {
 	now := float64(t.m.clock.Now().Unix())
@@ -51,8 +65,14 @@ func (t *twin) whyFire(armed, lease object) string {
 		return "a phase was run alone, and no other had followed by the hour that was set"
 	}
 	t.m.mu.Lock()
-	since := max(float64(t.m.bootTime.Unix()), numberOf(lease, "renewed"))
+	boot := float64(t.m.bootTime.Unix())
 	t.m.mu.Unlock()
+	since := numberOf(armed, "since")
+	for _, sign := range []float64{boot, numberOf(lease, "renewed")} {
+		if sign > since && sign <= now+clockSlack {
+			since = sign
+		}
+	}
 	if now-since < numberOf(armed, "after") {
 		return ""
 	}
@@ -115,6 +135,9 @@ func (t *twin) fence(armed object) (journal object, reason string, err error) {
 	defer unlock()
 	lease, err := t.readLease()
 	if err != nil {
+		return nil, "", err
+	}
+	if err := t.repairClock(armed, lease); err != nil {
 		return nil, "", err
 	}
 	if reason = t.whyFire(armed, lease); reason == "" {

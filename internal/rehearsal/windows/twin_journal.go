@@ -15,9 +15,11 @@ func (t *twin) refuseJournal(format string, about ...any) error {
 	return &stop{"journal", fmt.Sprintf(format, about...), ""}
 }
 
-// readJournal is the journal, nil when there is none; one that cannot be understood is an error.
-func (t *twin) readJournal() (object, error) {
-	path := t.file(journalFile)
+func (t *twin) readJournal() (object, error) { return t.readJournalFile(journalFile) }
+
+// readJournalFile is the journal in a file, nil when there is none; one that cannot be understood is an error.
+func (t *twin) readJournalFile(name string) (object, error) {
+	path := t.file(name)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

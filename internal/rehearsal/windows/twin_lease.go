@@ -51,9 +51,13 @@ func (t *twin) readLease() (object, error) {
 	return lease, nil
 }
 
+// clockSlack is how far in the future something may have been noted, in seconds, before it counts as noted by another clock.
+const clockSlack = 300
+
 // live is true until three renewals were missed, or the holder let it go.
 func (t *twin) live(lease object) bool {
-	return !flagOf(lease, "released") && float64(t.m.clock.Now().Unix())-numberOf(lease, "renewed") < 3*numberOf(lease, "every")
+	age := float64(t.m.clock.Now().Unix()) - numberOf(lease, "renewed")
+	return !flagOf(lease, "released") && age >= -clockSlack && age < 3*numberOf(lease, "every")
 }
 
 func (t *twin) notOurs(lease object) error {
@@ -156,7 +160,7 @@ func (t *twin) revokeLease(state string) error {
 	if state != "ours" {
 		return t.answer(gone)
 	}
-	open := t.exists(journalFile)
+	open := t.exists(journalFile) || t.exists(copyFile)
 	lease, ours, err := t.letGo(open)
 	if err != nil {
 		return err
@@ -222,14 +226,14 @@ func (t *twin) removeFolder(keepLease bool) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == lockFile || keepLease && e.Name() == leaseFile {
+		if e.Name() == lockFile || e.Name() == copyFile || keepLease && e.Name() == leaseFile {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(t.folder, e.Name())); err != nil {
 			return err
 		}
 	}
-	if keepLease {
+	if keepLease || t.exists(copyFile) {
 		return nil
 	}
 	return os.RemoveAll(t.folder)

@@ -20,9 +20,12 @@ func twinProbe(t *twin) error {
 	if err != nil {
 		return err
 	}
-	var journal, lease, deadman object
+	var journal, other, lease, deadman object
 	if folder == "ours" {
 		if journal, err = t.readJournal(); err != nil {
+			return err
+		}
+		if other, err = t.readJournalFile(copyFile); err != nil {
 			return err
 		}
 		if lease, err = t.readLease(); err != nil {
@@ -34,7 +37,7 @@ func twinProbe(t *twin) error {
 	return t.answer(object{
 		"computer": m.computer, "fqdn": own[len(own)-1], "machineId": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.ToLower(guid)))), "powershell": "5.1.20348.2700",
 		"time": m.clock.Now().Add(m.skew()).Unix(), "windows": m.windowsFacts(), "freeBytes": m.freeBytes(), "pending": m.hardPending(),
-		"soft": m.softPending(), "busy": m.installing(), "policy": m.policy(), "agents": m.runningAgents(texts(t.request["agents"])), "instances": instances, "watchdogs": m.watchdogs(), "folder": folder, "journal": journal,
+		"soft": m.softPending(), "busy": m.installing(), "policy": m.policy(), "agents": m.runningAgents(texts(t.request["agents"])), "instances": instances, "watchdogs": m.watchdogs(), "folder": folder, "journal": journal, "copy": other,
 		"lease": lease, "deadman": deadman,
 	})
 }

@@ -2,6 +2,19 @@
 # as long as the switch was armed with, it puts services, start types and watchdogs back and writes why. It never
 # touches drain or Maintenance Mode, so the node comes back closed.
 
+# Repair-Clock: a clock that was set back makes what was noted before look as if it were still to come. That is no sign
+# of life, and no reason to fire at once either, for the run may live: the time counts from the moment at which it is
+# noticed, and the hour that was set moves with the clock.
+function Repair-Clock([object]$Lease) {
+    $now = ConvertTo-UnixTime (Get-Date)
+    $latest = [Math]::Max([int64](Read-Property $armed 'armed' 0), [int64](Read-Property $Lease 'renewed' 0))
+    if ($latest - $now -le 300 -or [int64](Read-Property $armed 'ahead' 0) -eq $latest) { return }
+    if ([int64]$armed.until -gt 0) { Set-Property $armed 'until' ([int64]$armed.until - ($latest - $now)) }
+    Set-Property $armed 'ahead' $latest
+    Set-Property $armed 'since' $now
+    Write-TextFile -Path $DeadmanPath -Text (ConvertTo-Line $armed)
+}
+
 # Get-Reason says why it fires, or nothing. The time counts from the last renewal or from boot, whichever is later.
 function Get-Reason([object]$Lease) {
     $now = ConvertTo-UnixTime (Get-Date)
@@ -9,8 +22,11 @@ function Get-Reason([object]$Lease) {
         if ($now -lt [int64]$armed.until -or ($null -ne $Lease -and (Test-LeaseLive $Lease))) { return '' }
         return 'a phase was run alone, and no other had followed by the hour that was set'
     }
-    $since = ConvertTo-UnixTime (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime
-    if ($null -ne $Lease -and [int64]$Lease.renewed -gt $since) { $since = [int64]$Lease.renewed }
+    $boot = ConvertTo-UnixTime (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime
+    $since = [int64](Read-Property $armed 'since' 0)
+    foreach ($sign in $boot, [int64](Read-Property $Lease 'renewed' 0)) {
+        if ($sign -gt $since -and $sign -le $now + 300) { $since = $sign }
+    }
     if ($now - $since -lt [int64]$armed.after) { return '' }
     return 'nothing was heard of the run for {0} min' -f [Math]::Floor(($now - $since) / 60)
 }
@@ -25,6 +41,7 @@ if (Get-Busy) { exit 0 }
 $lock = Open-Lock
 try {
     $lease = Read-Lease
+    Repair-Clock $lease
     $reason = Get-Reason $lease
     if (-not $reason) { exit 0 }
     $journal = Read-Journal

@@ -2,19 +2,21 @@
 
 $JournalPath = Join-Path $FolderPath 'run.json'
 
-# Read-Journal is the journal, or $null when there is none. One that cannot be understood ends the script:
-# nobody may write over the only truth about an unfinished run.
-function Read-Journal {
-    if (-not (Test-Path -LiteralPath $JournalPath)) { return $null }
+function Read-Journal { return Read-JournalFile $JournalPath }
+
+# Read-JournalFile is the journal in a file, or $null when there is none. One that cannot be understood ends the
+# script: nobody may write over the only truth about an unfinished run.
+function Read-JournalFile([string]$Path) {
+    if (-not (Test-Path -LiteralPath $Path)) { return $null }
     $journal = $null
-    try { $journal = ConvertFrom-Json -InputObject (Read-TextFile $JournalPath) }
-    catch { Stop-WithError -Kind 'journal' -Message ('{0} cannot be read: {1}' -f $JournalPath, (Get-RootError $_).Message) }
+    try { $journal = ConvertFrom-Json -InputObject (Read-TextFile $Path) }
+    catch { Stop-WithError -Kind 'journal' -Message ('{0} cannot be read: {1}' -f $Path, (Get-RootError $_).Message) }
     if ($journal -isnot [System.Management.Automation.PSCustomObject] -or $null -eq (Read-Property $journal 'format')) {
-        Stop-WithError -Kind 'journal' -Message ('{0} is not a journal' -f $JournalPath)
+        Stop-WithError -Kind 'journal' -Message ('{0} is not a journal' -f $Path)
     }
-    if ($journal.format -ne 1) { Stop-WithError -Kind 'newer' -Message ('{0} has the format {1}' -f $JournalPath, $journal.format) }
+    if ($journal.format -ne 1) { Stop-WithError -Kind 'newer' -Message ('{0} has the format {1}' -f $Path, $journal.format) }
     if (-not (Read-Property $journal 'run' '')) {
-        Stop-WithError -Kind 'journal' -Message ('{0} names no run' -f $JournalPath)
+        Stop-WithError -Kind 'journal' -Message ('{0} names no run' -f $Path)
     }
     return $journal
 }

@@ -21,10 +21,10 @@ function Request-Lease {
 }
 
 # Revoke-Lease lets go of a lease that is ours. Without a journal nothing is left to go on with, so everything goes;
-# with one the moment of the last renewal stays, for the dead-man switch counts from there.
+# with one, or with the copy of another node's, the moment of the last renewal stays, for the dead-man switch counts from there.
 function Revoke-Lease {
     if ((Get-FolderState) -ne 'ours') { return [ordered]@{ held = $false; lease = $null; live = $false; journal = $null } }
-    $open = Test-Path -LiteralPath $JournalPath
+    $open = (Test-Path -LiteralPath $JournalPath) -or (Test-Path -LiteralPath $CopyPath)
     $lock = Open-Lock
     try {
         $lease = Read-Lease

@@ -21,7 +21,7 @@ function Ask([string]$Nonce, [string]$Expect = '', [string]$Action = 'take') {
     try { return Request-Lease } finally { $lock.Dispose() }
 }
 function Age([int]$Seconds) { $l = Read-Lease; $l.renewed = [int64]$l.renewed - $Seconds; Write-Lease $l }
-$FolderPath = Join-Path $FolderPath 'octopatch'; $LeasePath = Join-Path $FolderPath 'lease.json'; $LockPath = Join-Path $FolderPath 'lock'; $JournalPath = Join-Path $FolderPath 'run.json'
+$FolderPath = Join-Path $FolderPath 'octopatch'; $LeasePath = Join-Path $FolderPath 'lease.json'; $LockPath = Join-Path $FolderPath 'lock'; $JournalPath = Join-Path $FolderPath 'run.json'; $CopyPath = Join-Path $FolderPath 'copy.json'
 `
 
 func TestLeaseHasOneHolder(t *testing.T) {
@@ -32,7 +32,7 @@ Age 899; Say { Ask b a }
 Age 10; Say { Ask b }; Say { Ask b c }; Say { Ask b a }
 Say { Update-Lease ([pscustomobject]@{ nonce = 'a'; every = 60 }) }
 Say { Update-Lease ([pscustomobject]@{ nonce = 'b'; every = 60 }) }
-Age 181; Say { Ask c b }
+Age -700; Say { Ask c b }; Say { Ask b }; Age 881; Say { Ask c b }
 $script:Request = [pscustomobject]@{ run = '' }
 Say { Assert-Unclaimed }
 Say { Ask c '' release }; Test-Path -LiteralPath $FolderPath
@@ -40,7 +40,7 @@ Say { Update-Lease ([pscustomobject]@{ nonce = 'c'; every = 60 }) }
 Open-Folder; [IO.File]::WriteAllText($JournalPath, '{"format":1,"run":"r1"}'); Say { Ask d }; Say { Ask x '' release }; Say { Ask d '' release }; Say { Ask d '' release }
 $script:Request = [pscustomobject]@{ run = '' }
 Say { Assert-Unclaimed }
-Say { Ask e d }; Remove-OurFolder $true; (Get-ChildItem -LiteralPath $FolderPath | ForEach-Object { $_.Name }) -join ' '; Say { Ask e '' release }; Test-Path -LiteralPath $FolderPath
+Say { Ask e d }; [IO.File]::WriteAllText($CopyPath, ''); Remove-OurFolder $true; (Get-ChildItem -LiteralPath $FolderPath | ForEach-Object { $_.Name }) -join ' '; Say { Ask e '' release }; Say { Ask e e }; Remove-Item -LiteralPath $CopyPath; Remove-OurFolder $true; (Get-ChildItem -LiteralPath $FolderPath | ForEach-Object { $_.Name }) -join ' '; Say { Ask e '' release }; Test-Path -LiteralPath $FolderPath
 Open-Folder; [IO.File]::WriteAllText($LeasePath, '{"format":2}'); Say { Ask a }
 [IO.File]::WriteAllText($LeasePath, '{'); (Say { Ask a }).Substring(0, 33)
 `)
@@ -49,13 +49,13 @@ Open-Folder; [IO.File]::WriteAllText($LeasePath, '{"format":2}'); Say { Ask a }
 		"False False a False", "False False a False", "True True b False",
 		"lease: run r1 of of b holds the lease now",
 		"fine",
-		"True True c False",
+		"True True c False", "False True c False", "True True c False",
 		"lease: run r1 of of c holds the lease now",
 		"False False - -", "False",
 		"lease: the lease of this process is no longer there",
 		"True True d False", "False True d False", "False False d True", "False False d True",
 		"fine",
-		"True True e False", "lease.json lock", "False False - -", "False",
+		"True True e False", "copy.json lease.json lock", "False False e True", "True True e False", "lease.json lock", "False False - -", "False",
 		"newer: lease.json has the format 2", "journal: lease.json cannot be rea")
 }
 

@@ -3,6 +3,7 @@
 
 $LeasePath = Join-Path $FolderPath 'lease.json'
 $LockPath = Join-Path $FolderPath 'lock'
+$CopyPath = Join-Path $FolderPath 'copy.json' # of another node's journal; see copy.ps1
 
 # Open-Lock keeps every other process of octopatch from the lease until the answer is disposed of. The file is
 # open exclusively, so a process that dies lets it go.
@@ -32,10 +33,13 @@ function Read-Lease {
 
 function Write-Lease([object]$Lease) { Write-TextFile -Path $LeasePath -Text (ConvertTo-Line $Lease) }
 
-# Test-LeaseLive is true until three renewals were missed by this host's own clock, or the holder let it go.
+# Test-LeaseLive is true until three renewals were missed by this host's own clock, or the holder let it go. A renewal
+# that is still to come was noted before the clock was set back, and would keep the lease for as long as that: it counts
+# as missed. A holder that lives renews by the new clock with its next call, and one that lost the lease is refused.
 function Test-LeaseLive([object]$Lease) {
     if ([bool](Read-Property $Lease 'released' $false)) { return $false }
-    return (ConvertTo-UnixTime (Get-Date)) - [int64]$Lease.renewed -lt 3 * [int64]$Lease.every
+    $age = (ConvertTo-UnixTime (Get-Date)) - [int64]$Lease.renewed
+    return $age -ge -300 -and $age -lt 3 * [int64]$Lease.every
 }
 
 function Stop-NotOurs([object]$Lease) {
@@ -67,7 +71,8 @@ function Assert-Unclaimed {
 }
 
 # Remove-OurFolder removes the folder with everything in it, if it is ours. The holder of the lease keeps the
-# lease; otherwise whoever comes for one in between finds the folder as he left it.
+# lease; otherwise whoever comes for one in between finds the folder as he left it. A copy of another node's journal
+# stays until it is dropped.
 function Remove-OurFolder([bool]$KeepLease = $false) {
     $state = Get-FolderState
     if ($state -eq 'absent') { return }
@@ -76,11 +81,11 @@ function Remove-OurFolder([bool]$KeepLease = $false) {
     try {
         $lease = Read-Lease
         if (-not $KeepLease -and $null -ne $lease -and (Test-LeaseLive $lease) -and [string]$lease.nonce -cne [string](Read-Property $Request 'nonce' '')) { return }
-        $keep = @('lock')
+        $keep = @('lock', 'copy.json')
         if ($KeepLease) { $keep += 'lease.json' }
         Get-ChildItem -LiteralPath $FolderPath -Force | Where-Object { $keep -notcontains $_.Name } | ForEach-Object { Remove-Item -LiteralPath $_.FullName -Recurse -Force }
     } finally { $lock.Dispose() }
-    if ($KeepLease) { return }
+    if ($KeepLease -or (Test-Path -LiteralPath $CopyPath)) { return }
     try {
         [IO.File]::Delete($LockPath)
         # Not recursive: it fails, and is left, when somebody has come in the meantime.

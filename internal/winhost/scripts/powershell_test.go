@@ -46,6 +46,7 @@ $FolderPath = '` + dir + `'
 $JournalPath = Join-Path $FolderPath 'run.json'
 $LeasePath = Join-Path $FolderPath 'lease.json'
 $LockPath = Join-Path $FolderPath 'lock'
+$CopyPath = Join-Path $FolderPath 'copy.json'
 $DeadmanPath = Join-Path $FolderPath 'deadman.json'
 $Request = $null
 ` + commands

@@ -27,8 +27,8 @@ $instances = @(foreach ($service in @(Get-ServerServices $services)) {
 })
 
 $folder = Get-FolderState
-$journal = $null; $lease = $null; $deadman = $null
-if ($folder -eq 'ours') { $journal = Read-Journal; $lease = Read-Lease; $deadman = Read-Deadman }
+$journal = $null; $copy = $null; $lease = $null; $deadman = $null
+if ($folder -eq 'ours') { $journal = Read-Journal; $copy = Read-JournalFile $CopyPath; $lease = Read-Lease; $deadman = Read-Deadman }
 
 Write-Answer ([ordered]@{
     computer   = [string]$computer.Name
@@ -47,6 +47,7 @@ Write-Answer ([ordered]@{
     watchdogs  = @(Get-Watchdogs | ForEach-Object { Get-WatchdogFacts $_ })
     folder     = $folder
     journal    = $journal
+    copy       = $copy
     lease      = $lease
     deadman    = $deadman
 })

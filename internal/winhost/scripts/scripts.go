@@ -18,6 +18,7 @@ var files embed.FS
 // parts lists the shared parts that each script needs before its own text; common comes before all.
 var parts = map[string][]string{
 	"clear":   {"lock", "journal", "task"},
+	"copy":    {"lock", "journal"},
 	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},

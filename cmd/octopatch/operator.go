@@ -52,9 +52,18 @@ func (s *session) patcher(runner operator.Runner) procedure.Patcher {
 }
 
 // provider is the precaution that OCTOPATCH_PRECAUTION names; nil for none.
-func (s *session) provider(runner operator.Runner) (procedure.Provider, error) {
+func (s *session) provider(runner operator.Runner, w *wired) (procedure.Provider, error) {
 	o := s.settings
+	onNode := func(m procedure.Machine) (precaution.Remote, error) {
+		h, err := w.open(m.Node, m.Host)
+		if err != nil {
+			return nil, err
+		}
+		return h, nil
+	}
 	switch o.Precaution {
+	case "restore-point":
+		return precaution.RestorePoint{Open: onNode, Clock: w.clock, Limit: o.PrecautionTimeout}, nil
 	case "command":
 		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
 		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil

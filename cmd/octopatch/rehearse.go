@@ -54,10 +54,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	environ := w.Environ()
-	if o.Precaution == "command" { // the world's own commands
-		environ = append(slices.DeleteFunc(environ, func(item string) bool { return strings.HasPrefix(item, "OCTOPATCH_PRECAUTION=") }), "OCTOPATCH_PRECAUTION=command")
-	}
+	environ := worldEnviron(w, o.Precaution)
 	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
@@ -69,6 +66,23 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	s.environ = environ
 	return do(ctx, s, w)
+}
+
+// offered are the precautions that the world has, besides none.
+var offered = []string{"command", "restore-point"}
+
+// worldEnviron is what the world exports to somebody who chooses this precaution.
+func worldEnviron(w *rehearsal.World, chosen string) []string {
+	environ := w.Environ()
+	if !slices.Contains(offered, chosen) {
+		return environ
+	}
+	environ = slices.DeleteFunc(environ, func(item string) bool {
+		name, _, _ := strings.Cut(item, "=")
+		of := settings.PrecautionOf(name)
+		return name == "OCTOPATCH_PRECAUTION" || of != "" && of != chosen
+	})
+	return append(environ, "OCTOPATCH_PRECAUTION="+chosen)
 }
 
 // self is this program, as a shell starts it; empty where that cannot be told.
@@ -156,7 +170,7 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.
 func serve(ctx context.Context, s *session, w *rehearsal.World) int {
 	before, began := w.State(), w.Clock.Now()
-	for _, item := range w.Environ() {
+	for _, item := range worldEnviron(w, s.env("OCTOPATCH_PRECAUTION")) {
 		name, value, _ := strings.Cut(item, "=")
 		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
 	}

@@ -67,7 +67,7 @@ func (s *session) wire() (*wired, error) {
 	}
 	w := &wired{settings: o, clock: clk, hostCA: hostCA, hosts: map[string]*winhost.Host{}}
 	runner := s.commandRunner()
-	provider, err := s.provider(runner)
+	provider, err := s.provider(runner, w)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 // later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
 // they are not mistyped.
 var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"hyperv", "image", "restore-point"},
+	"OCTOPATCH_PRECAUTION": {"hyperv", "image"},
 }
 
 // checkTags enforces oneof, min and max.

@@ -39,12 +39,20 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 		return
 	}
 	for _, name := range Variables() {
-		for beginning, precaution := range own {
-			if vars[name] != "" && strings.HasPrefix(name, beginning) && precaution != s.Precaution {
-				add(name, "is set, and OCTOPATCH_PRECAUTION is "+s.Precaution, "set OCTOPATCH_PRECAUTION="+precaution+", or leave it out")
-			}
+		if of := PrecautionOf(name); vars[name] != "" && of != "" && of != s.Precaution {
+			add(name, "is set, and OCTOPATCH_PRECAUTION is "+s.Precaution, "set OCTOPATCH_PRECAUTION="+of+", or leave it out")
 		}
 	}
+}
+
+// PrecautionOf is the precaution that a variable belongs to alone, or empty.
+func PrecautionOf(variable string) string {
+	for beginning, precaution := range own {
+		if strings.HasPrefix(variable, beginning) {
+			return precaution
+		}
+	}
+	return ""
 }
 
 func (s *Settings) checkVSphere(add adder) {

@@ -58,7 +58,7 @@ type Settings struct {
 	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
 	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
 
-	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere restore-point command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
 	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
 	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`

@@ -22,6 +22,7 @@ var kinds = map[string]struct {
 	"task":    {nil, "the worker's scheduled task does not start", `look at the history of the task \octopatch\worker in the Task Scheduler`},
 	"reboot":  {nil, "Windows refuses to restart", "the account needs the right to shut down the system from a remote computer"},
 	"unfit":   {procedure.ErrRefused, "the precaution cannot be taken there", "put that right, or choose another OCTOPATCH_PRECAUTION"},
+	"restore": {nil, "System Restore has failed", "look at the host's event log Application"},
 	"octopus": {nil, "Octopus.Server.exe failed", "run the same command on the host by hand to see its words"},
 }
 

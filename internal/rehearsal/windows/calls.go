@@ -40,8 +40,11 @@ type ended struct {
 
 // calls are what the shim can ask of the machine.
 var calls = map[string]handler{
-	"hello":    on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
-	"cim":      on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"hello": on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
+	"cim":   on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"cim method": on(func(m *Machine, _ process, with method) (any, error) {
+		return m.callMethod(with)
+	}),
 	"services": on(func(m *Machine, _ process, _ none) (any, error) { return m.controllers(), nil }),
 	"service start": on(func(m *Machine, _ process, with named) (any, error) {
 		return nil, m.startService(with.Name)
@@ -67,6 +70,14 @@ var calls = map[string]handler{
 		output, exit := m.shutdownCommand(with.Args)
 		return ended{output, exit}, nil
 	}),
+	"schtasks": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.schtasks(with.Args)
+		return ended{output, exit}, nil
+	}),
+	"icacls": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.icacls(with.Args)
+		return ended{output, exit}, nil
+	}),
 	"octopus": on(func(m *Machine, _ process, with program) (any, error) {
 		output, exit := m.octopusCommand(with.Args)
 		return ended{output, exit}, nil
@@ -89,9 +100,10 @@ var calls = map[string]handler{
 	}),
 	"folder delete": on(func(m *Machine, _ process, with named) (any, error) { return nil, m.deleteFolder(with.Folder) }),
 
-	"update class":   on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
-	"update allowed": on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
-	"update search":  on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection) }),
+	"update class":    on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
+	"update allowed":  on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
+	"update search":   on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection, with.ID) }),
+	"update services": on(func(m *Machine, _ process, _ none) (any, error) { return m.updateServices(), nil }),
 	"update eula": on(func(m *Machine, _ process, with named) (any, error) {
 		m.acceptEULA(with.ID)
 		return nil, nil
@@ -128,7 +140,7 @@ func (m *Machine) instances(class string) (any, error) {
 	defer m.mu.Unlock()
 	switch strings.ToLower(class) {
 	case "win32_operatingsystem":
-		return []any{map[string]any{"Caption": caption, "BuildNumber": build, "Version": "10.0." + build, "CSName": m.computer, "LastBootUpTime": m.fileTime()}}, nil
+		return []any{map[string]any{"Caption": m.caption(), "ProductType": m.productType(), "BuildNumber": build, "Version": "10.0." + build, "CSName": m.computer, "LastBootUpTime": m.fileTime()}}, nil
 	case "win32_computersystem":
 		return []any{map[string]any{"Name": m.computer, "DNSHostName": strings.ToLower(m.computer), "Domain": domain, "PartOfDomain": true}}, nil
 	case "win32_logicaldisk":
@@ -142,6 +154,8 @@ func (m *Machine) instances(class string) (any, error) {
 			list = append(list, map[string]any{"Name": s.name, "DisplayName": s.name, "State": s.state, "StartMode": s.start, "DelayedAutoStart": s.delayed, "PathName": s.path})
 		}
 		return list, nil
+	case "systemrestore":
+		return m.restorePoints()
 	}
 	return nil, com(0x80041010) // WBEM_E_INVALID_CLASS
 }
@@ -243,6 +257,7 @@ type updateView struct {
 	Class      string   `json:"class"`
 	Product    string   `json:"product"`
 	ProductID  string   `json:"productID"`
+	Plain      bool     `json:"plain"`  // Windows says nothing about how it behaves while it is installed
 	Waits      bool     `json:"waits"`  // installed, and waiting for the reboot
 	Broken     bool     `json:"broken"` // Windows does not say what it is
 }
@@ -261,7 +276,7 @@ func (m *Machine) views(list []*update) []updateView {
 		v := updateView{
 			ID: u.id, Title: u.title, KBs: []string{}, Bytes: u.bytes, Downloaded: u.downloaded, EULA: u.eula, Optional: u.optional, Hidden: u.hidden,
 			UserInput: u.userInput, Exclusive: u.exclusive, Type: typeSoftware, Class: u.class, Product: u.product, ProductID: u.productID,
-			Waits: u.waits, Broken: u.kb == "5064401" && m.has("com-broken"),
+			Plain: u.plain, Waits: u.waits, Broken: u.kb == "5064401" && m.has("com-broken"),
 		}
 		if u.kb != "" {
 			v.KBs = append(v.KBs, u.kb)

@@ -196,6 +196,8 @@ func plain(key string, v any) any {
 type aftermath struct {
 	State
 	Restarting bool // a restart is scheduled or under way
+	Points     []string
+	GoesBack   bool // to a restore point, once it restarts
 }
 
 func afterwards(m *Machine) aftermath {
@@ -204,7 +206,7 @@ func afterwards(m *Machine) aftermath {
 			break
 		}
 	}
-	a := aftermath{State: m.Snapshot()}
+	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
 			a.Services[i].State = ""
@@ -212,7 +214,7 @@ func afterwards(m *Machine) aftermath {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a.Restarting = m.pending != nil || m.leaving
+	a.Restarting, a.GoesBack = m.pending != nil || m.leaving, m.restore.wanted != nil
 	return a
 }
 

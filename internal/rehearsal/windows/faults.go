@@ -13,6 +13,7 @@ func Faults() []fault.Fault {
 		{Name: "host-unreachable", Help: "The host never answers a command."},
 		{Name: "black-hole", Help: "The host accepts commands and never answers, from the third one on."},
 		{Name: "connection-reset", Help: "The first three commands are cut off before anything is done."},
+		{Name: "client-edition", Help: "The host has a client edition of Windows, with System Restore."},
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
 		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},

@@ -45,7 +45,16 @@ func (m *Machine) TakePoint(name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := &point{name: name, folders: maps.Clone(m.folders), registry: map[string]*key{}, files: files, sddl: map[string]string{}}
+	p := m.capture()
+	p.name, p.files = name, files
+	m.points = append(m.points, p)
+	m.log("snapshot take", name, "applied")
+	return nil
+}
+
+// capture is the machine as its disks hold it, without what lies below ProgramData. The caller holds the lock.
+func (m *Machine) capture() *point {
+	p := &point{folders: maps.Clone(m.folders), registry: map[string]*key{}, sddl: map[string]string{}}
 	for _, s := range m.services {
 		p.services = append(p.services, *s)
 	}
@@ -63,9 +72,7 @@ func (m *Machine) TakePoint(name string) error {
 			p.sddl[path] = g.sddl
 		}
 	}
-	m.points = append(m.points, p)
-	m.log("snapshot take", name, "applied")
-	return nil
+	return p
 }
 
 func (k *key) copy() *key {
@@ -119,7 +126,7 @@ func (m *Machine) RevertTo(name string) error {
 		return err
 	}
 	m.mu.Lock()
-	m.restore(p)
+	m.putBack(p)
 	m.mu.Unlock()
 	m.spawn(m.boot)
 	return nil
@@ -127,8 +134,8 @@ func (m *Machine) RevertTo(name string) error {
 
 const revertTakes = 30 * time.Second
 
-// restore puts back what a disk holds. The caller holds the lock.
-func (m *Machine) restore(p *point) {
+// putBack puts back what a disk holds. The caller holds the lock.
+func (m *Machine) putBack(p *point) {
 	for i, was := range p.services {
 		s := m.services[i] // services come and go with nobody
 		s.start, s.delayed, s.path = was.start, was.delayed, was.path

@@ -87,6 +87,7 @@ type Machine struct {
 	shutdownAt time.Time // when the last shutdown was asked for
 	points     []*point  // snapshots, oldest first
 	power      int       // how often the power was cut
+	restore    systemRestore
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.

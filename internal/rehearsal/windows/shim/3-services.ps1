@@ -15,6 +15,12 @@ function Get-CimInstance {
     }
 }
 
+function Invoke-CimMethod {
+    [CmdletBinding()]
+    param([Parameter(Position = 0)][string]$ClassName, [Parameter(Position = 1)][System.Collections.IDictionary]$Arguments = @{}, [Parameter(Position = 2)][string]$MethodName, [string]$Namespace)
+    return Invoke-Machine 'cim method' @{ class = $ClassName; method = $MethodName; arguments = $Arguments }
+}
+
 function New-Controller([object]$Service) {
     $one = [pscustomobject]@{ Name = $Service.name; ServiceName = $Service.name; DisplayName = $Service.name; Status = $Service.status; _Dependents = @($Service.dependents) }
     $one.PSObject.Members.Add([System.Management.Automation.PSScriptProperty]::new('DependentServices', {
@@ -94,9 +100,13 @@ function Get-Process {
 function Invoke-Program([string]$Call, [object[]]$Arguments) {
     $ended = Invoke-Machine $Call @{ args = @($Arguments | ForEach-Object { [string]$_ }) }
     $global:LASTEXITCODE = [int]$ended.exit
-    if ($ended.output) { $ended.output -split "`r?`n" }
+    if ($ended.output) { $ended.output -replace "`r?`n$" -split "`r?`n" }
 }
 
 function _Shutdown { Invoke-Program 'shutdown' $args }
+
+function _Schtasks { Invoke-Program 'schtasks' $args }
+
+function _Icacls { Invoke-Program 'icacls' $args }
 
 function _Octopus { Invoke-Program 'octopus' $args }

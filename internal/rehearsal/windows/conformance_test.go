@@ -111,11 +111,11 @@ type said struct {
 	Progress []any  // the worker's lines
 }
 
-// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
-// from machine to machine.
-func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+const nonce = "00112233445566778899aabbccddeeff"
+
+// input is what the bootstrap reads from stdin.
+func input(t testing.TB, text string, request map[string]any) string {
 	t.Helper()
-	const nonce = "00112233445566778899aabbccddeeff"
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
@@ -129,11 +129,19 @@ func ask(t testing.TB, on *Machine, text string, request map[string]any, silent 
 		}
 		in += ".\n"
 	}
+	return in
+}
+
+// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
+// from machine to machine.
+func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	var s said
-	s.Exit, err = on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(in), Stdout: &out, Stderr: &errs})
+	exit, err := on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(input(t, text, request)), Stdout: &out, Stderr: &errs})
+	s.Exit = exit
 	switch {
 	case errors.Is(err, wsman.ErrLost):
 		s.Cut = "answer lost"

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -261,7 +262,7 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 	var both sync.WaitGroup
 	for i, m := range p {
 		both.Go(func() {
-			answers[i] = ask(t, m, text, one.request, one.script == "deadman") // its answer is what it leaves
+			answers[i] = ask(t, m, text, onThis(m, one.request), one.script == "deadman") // its answer is what it leaves
 			after[i] = afterwards(m)
 		})
 	}
@@ -274,6 +275,21 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 		diff += "\nthe host afterwards:\n" + other
 	}
 	return diff
+}
+
+// thisBoot stands in a request for the boot that the machine runs in.
+const thisBoot = "the machine's own"
+
+// onThis is the request with what only the machine knows.
+func onThis(m *Machine, request map[string]any) map[string]any {
+	if request["bootBefore"] != thisBoot {
+		return request
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	request = maps.Clone(request)
+	request["bootBefore"] = m.fileTime()
+	return request
 }
 
 // compare asks PowerShell and the twin for the same in the same state, and says how they differ. The clock runs

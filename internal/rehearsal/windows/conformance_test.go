@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,8 +59,13 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clk := clock.New(time.Now(), speed)
+	name, guests := "OCTO-01", []Guest(nil)
+	if s.virtual != nil {
+		name, guests = "HYPERV-01", []Guest{{"OCTO-01", newMachine(t, state{faults: s.faults}, speed, nil)}}
+	}
 	m, err := New(Options{
-		Clock: clock.New(time.Now(), speed), Name: "OCTO-01", Dir: t.TempDir(), Faults: set, PowerShell: run != nil, Still: true, Instance: s.instance,
+		Clock: clk, Guests: guests, Name: name, Dir: t.TempDir(), Faults: set, PowerShell: run != nil, Still: true, Instance: s.instance,
 		Configuration: func(string) string {
 			return `{"Octopus.Server.NodeName": "OCTO-01", "Octopus.WebPortal.ListenPrefixes": "http://127.0.0.1:1/,http://+:2/", "Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Password=x"}`
 		},
@@ -87,6 +93,11 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 		}
 	}
 	m.mu.Unlock()
+	if s.virtual != nil {
+		m.mu.Lock()
+		s.virtual(m, m.vms[0])
+		m.mu.Unlock()
+	}
 	if s.prepare != nil {
 		s.prepare(t, m)
 	}
@@ -101,11 +112,11 @@ type said struct {
 	Progress []any  // the worker's lines
 }
 
-// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
-// from machine to machine.
-func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+const nonce = "00112233445566778899aabbccddeeff"
+
+// input is what the bootstrap reads from stdin.
+func input(t testing.TB, text string, request map[string]any) string {
 	t.Helper()
-	const nonce = "00112233445566778899aabbccddeeff"
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +130,19 @@ func ask(t testing.TB, on *Machine, text string, request map[string]any, silent 
 		}
 		in += ".\n"
 	}
+	return in
+}
+
+// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
+// from machine to machine.
+func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	var s said
-	s.Exit, err = on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(in), Stdout: &out, Stderr: &errs})
+	exit, err := on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(input(t, text, request)), Stdout: &out, Stderr: &errs})
+	s.Exit = exit
 	switch {
 	case errors.Is(err, wsman.ErrLost):
 		s.Cut = "answer lost"
@@ -196,6 +215,7 @@ func plain(key string, v any) any {
 type aftermath struct {
 	State
 	Restarting bool // a restart is scheduled or under way
+	Virtual    []virtualAftermath
 	Points     []string
 	GoesBack   bool // to a restore point, once it restarts
 }
@@ -206,7 +226,7 @@ func afterwards(m *Machine) aftermath {
 			break
 		}
 	}
-	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints()}
+	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints(), Virtual: m.virtualAftermath()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
 			a.Services[i].State = ""
@@ -242,7 +262,7 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 	var both sync.WaitGroup
 	for i, m := range p {
 		both.Go(func() {
-			answers[i] = ask(t, m, text, one.request, one.script == "deadman") // its answer is what it leaves
+			answers[i] = ask(t, m, text, onThis(m, one.request), one.script == "deadman") // its answer is what it leaves
 			after[i] = afterwards(m)
 		})
 	}
@@ -255,6 +275,21 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 		diff += "\nthe host afterwards:\n" + other
 	}
 	return diff
+}
+
+// thisBoot stands in a request for the boot that the machine runs in.
+const thisBoot = "the machine's own"
+
+// onThis is the request with what only the machine knows.
+func onThis(m *Machine, request map[string]any) map[string]any {
+	if request["bootBefore"] != thisBoot {
+		return request
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	request = maps.Clone(request)
+	request["bootBefore"] = m.fileTime()
+	return request
 }
 
 // compare asks PowerShell and the twin for the same in the same state, and says how they differ. The clock runs

@@ -87,7 +87,9 @@ func worldEnviron(w *rehearsal.World, chosen string, own []string) []string {
 		of := settings.PrecautionOf(name)
 		return name == "OCTOPATCH_PRECAUTION" || of != "" && of != chosen
 	})
-	if chosen == "image" && !slices.ContainsFunc(own, func(item string) bool { return strings.HasPrefix(item, "OCTOPATCH_IMAGE_TARGET=") && !strings.HasSuffix(item, "=") }) {
+	if chosen == "image" && !slices.ContainsFunc(own, func(item string) bool {
+		return strings.HasPrefix(item, "OCTOPATCH_IMAGE_TARGET=") && !strings.HasSuffix(item, "=")
+	}) {
 		environ = append(environ, "OCTOPATCH_IMAGE_TARGET="+rehearsal.ImageShare)
 	}
 	return append(environ, "OCTOPATCH_PRECAUTION="+chosen)

@@ -69,7 +69,7 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPATCH_PRECAUTION=image", "OCTOPATCH_IMAGE_TARGET", "is not set, and OCTOPATCH_PRECAUTION=image needs it"},
 		{"OCTOPATCH_IMAGE_TARGET=backup", "OCTOPATCH_IMAGE_TARGET", `"backup" is neither a share nor a volume`},
 		{`OCTOPATCH_IMAGE_TARGET=\\backup\images\`, "OCTOPATCH_IMAGE_TARGET", "is neither a share nor a volume"},
-		{`OCTOPATCH_IMAGE_TARGET=\\backup\images\..\other`, "OCTOPATCH_IMAGE_TARGET", "is neither a share nor a volume"},
+		{`OCTOPATCH_IMAGE_TARGET=\\backup\images\..\windows`, "OCTOPATCH_IMAGE_TARGET", "is neither a share nor a volume"},
 		{`OCTOPATCH_IMAGE_TARGET=\\backup\images" -include:D:`, "OCTOPATCH_IMAGE_TARGET", "is neither a share nor a volume"},
 		{"OCTOPATCH_IMAGE_TARGET=c:", "OCTOPATCH_IMAGE_TARGET", "is one of the volumes that the image is of"},
 		{"OCTOPATCH_PRECAUTION=hyperv", "OCTOPATCH_HYPERV_HOST", "OCTOPATCH_PRECAUTION=hyperv needs it"},

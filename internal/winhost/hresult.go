@@ -111,6 +111,8 @@ var hresults = map[string]meaning{
 	"0x80072F8F": {"the update source's certificate is not valid here", "check the host's clock and its root certificates", byNobody},
 	"0x80040154": {"the Windows Update Agent is not registered", nextStore, byNobody},
 	"0x800F0823": {"needs a newer servicing stack", "install the servicing stack update of that Windows first", byNobody},
+	"0x80248014": {"the update source is not set up on this host", "set OCTOPATCH_UPDATE_SOURCE=default, or have the host's administrator set that source up", byNobody},
+	"0x80240042": {"the update source is not registered any more", "set OCTOPATCH_UPDATE_SOURCE=default, or have the host's administrator register that source again", byNobody},
 	"0x8024500C": {"the update source is not allowed", nextPolicy, byNobody},
 
 	// The scheduled task itself.

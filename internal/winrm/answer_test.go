@@ -2,6 +2,7 @@ package winrm
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,30 @@ func TestFaultIsTyped(t *testing.T) {
 	}
 	if f := parseFault([]byte(received(""))); f != nil {
 		t.Errorf("no fault is read as %v", f)
+	}
+}
+
+// TestFaultsHaveANextStep: testdata/codes.txt lists the codes that were met; each has a next step of its own.
+func TestFaultsHaveANextStep(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/codes.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	met, unknown := 0, (&Fault{Code: 1}).Remedy()
+	for line := range strings.Lines(string(text)) {
+		code, word, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok || strings.HasPrefix(line, "#") {
+			continue
+		}
+		met++
+		f := parseFault([]byte(soapFault(code, "x", "said")))
+		if f == nil || f.Remedy() == unknown || !strings.Contains(f.Remedy(), word) || !strings.Contains(f.Error(), code) {
+			t.Errorf("%s: %v, %q; want a next step with %q", code, f, f.Remedy(), word)
+		}
+	}
+	if met < 9 {
+		t.Errorf("only %d codes are listed", met)
 	}
 }
 

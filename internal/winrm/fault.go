@@ -62,11 +62,19 @@ func (f *Fault) Aborted() bool { return f.Code == codeAborted }
 func (f *Fault) Remedy() string {
 	switch {
 	case f.Denied():
-		return "the account must be a local administrator; an account that is limited to JEA endpoints cannot open a shell"
+		return "the account must be a local administrator, and a local account other than the built-in one needs LocalAccountTokenFilterPolicy=1 on the host; one that is limited to JEA endpoints cannot open a shell"
+	case f.Code == codeQuotaCommands:
+		return "the host's WinRM takes no more commands in this shell; it passes with the next shell"
 	case f.Quota():
 		return "too many shells are open on the host: see winrm get winrm/config/winrs; they end by themselves after their idle time-out"
 	case f.ShellNotFound():
 		return "the host has restarted, or its WinRM service has"
+	case f.TimedOut():
+		return "the host had nothing to say within WinRM's own time limit: it is up, and very busy"
+	case f.Aborted():
+		return "the host ended the operation, as it does when WinRM or Windows stops; what the command did is asked for next"
+	case f.Busy():
+		return "the host is busy with input that was sent before; it passes by itself"
 	case f.Code == codeProfileUnload:
 		return "the account's profile is being unloaded; it passes after a minute"
 	}

@@ -22,6 +22,7 @@ type agent struct {
 	processor  float64   // seconds that TiWorker has used
 	blocked    bool      // a reboot is wanted before the next installation
 	broken     bool      // its COM classes are not registered
+	microsoft  bool      // Microsoft Update is registered
 }
 
 // outcome is what became of one update.
@@ -61,11 +62,8 @@ type warning struct {
 	Message string `json:"message"`
 }
 
-// ServerSelection of the Windows Update Agent: up to this one a WSUS is asked, where one is configured.
-const selectManaged = 1
-
 // search waits as long as a search takes and lists what is offered.
-func (m *Machine) search(ctx context.Context, selection int) (found, error) {
+func (m *Machine) search(ctx context.Context, selection int, service string) (found, error) {
 	began := m.clock.Now()
 	if err := m.clock.Sleep(ctx, m.draw.search); err != nil {
 		return found{}, err
@@ -79,6 +77,8 @@ func (m *Machine) search(ctx context.Context, selection int) (found, error) {
 		return found{}, com(0x8024401C)
 	case managed && m.take("wsus-busy", 2):
 		return found{}, com(0x80244022)
+	case !m.knows(selection, service):
+		return found{}, com(0x80248014) // WU_E_DS_UNKNOWNSERVICE
 	}
 	m.mu.Lock()
 	offered := m.offered()

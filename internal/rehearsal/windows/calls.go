@@ -67,6 +67,14 @@ var calls = map[string]handler{
 		output, exit := m.shutdownCommand(with.Args)
 		return ended{output, exit}, nil
 	}),
+	"schtasks": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.schtasks(with.Args)
+		return ended{output, exit}, nil
+	}),
+	"icacls": on(func(m *Machine, _ process, with program) (any, error) {
+		output, exit := m.icacls(with.Args)
+		return ended{output, exit}, nil
+	}),
 	"octopus": on(func(m *Machine, _ process, with program) (any, error) {
 		output, exit := m.octopusCommand(with.Args)
 		return ended{output, exit}, nil
@@ -89,9 +97,10 @@ var calls = map[string]handler{
 	}),
 	"folder delete": on(func(m *Machine, _ process, with named) (any, error) { return nil, m.deleteFolder(with.Folder) }),
 
-	"update class":   on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
-	"update allowed": on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
-	"update search":  on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection) }),
+	"update class":    on(func(m *Machine, _ process, _ none) (any, error) { return nil, m.updateClass() }),
+	"update allowed":  on(func(_ *Machine, p process, _ none) (any, error) { return nil, allow(p.system) }),
+	"update search":   on(func(m *Machine, p process, with named) (any, error) { return m.search(p.ctx, with.Selection, with.ID) }),
+	"update services": on(func(m *Machine, _ process, _ none) (any, error) { return m.updateServices(), nil }),
 	"update eula": on(func(m *Machine, _ process, with named) (any, error) {
 		m.acceptEULA(with.ID)
 		return nil, nil
@@ -243,6 +252,7 @@ type updateView struct {
 	Class      string   `json:"class"`
 	Product    string   `json:"product"`
 	ProductID  string   `json:"productID"`
+	Plain      bool     `json:"plain"`  // Windows says nothing about how it behaves while it is installed
 	Waits      bool     `json:"waits"`  // installed, and waiting for the reboot
 	Broken     bool     `json:"broken"` // Windows does not say what it is
 }
@@ -261,7 +271,7 @@ func (m *Machine) views(list []*update) []updateView {
 		v := updateView{
 			ID: u.id, Title: u.title, KBs: []string{}, Bytes: u.bytes, Downloaded: u.downloaded, EULA: u.eula, Optional: u.optional, Hidden: u.hidden,
 			UserInput: u.userInput, Exclusive: u.exclusive, Type: typeSoftware, Class: u.class, Product: u.product, ProductID: u.productID,
-			Waits: u.waits, Broken: u.kb == "5064401" && m.has("com-broken"),
+			Plain: u.plain, Waits: u.waits, Broken: u.kb == "5064401" && m.has("com-broken"),
 		}
 		if u.kb != "" {
 			v.KBs = append(v.KBs, u.kb)

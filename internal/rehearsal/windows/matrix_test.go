@@ -49,6 +49,21 @@ func (t *table) String() string {
 	return b.String()
 }
 
+// updateSources are the values of OCTOPATCH_UPDATE_SOURCE.
+var updateSources = []string{"default", "wsus", "windows-update", "microsoft-update"}
+
+func (t *table) bySource() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nsearches, by what the host is set up for\n| %-26s | %s |", "host", strings.Join(updateSources, " | "))
+	for _, s := range sources() {
+		fmt.Fprintf(&b, "\n| %-26s |", s.name)
+		for _, source := range updateSources {
+			fmt.Fprintf(&b, " %-*s |", len(source), t.cells[s.name+"|"+source])
+		}
+	}
+	return b.String()
+}
+
 // TestPowerShellConformance holds PowerShell and the twins to the same answers, and to the same host afterwards:
 // every script, in every state of a host. It is what renews the twins' record.
 func TestPowerShellConformance(t *testing.T) {
@@ -61,7 +76,7 @@ func TestPowerShellConformance(t *testing.T) {
 		Trust(proved)
 	}
 	seen := map[string]bool{}
-	var shown table
+	var shown, searched table
 	t.Run("all", func(t *testing.T) {
 		for _, s := range states() {
 			for _, c := range cells(s) {
@@ -78,8 +93,17 @@ func TestPowerShellConformance(t *testing.T) {
 				tell(t, steps, warmShell)
 			})
 		}
+		for _, s := range sources() {
+			for _, source := range updateSources {
+				t.Run("source/"+s.name+"/"+source, func(t *testing.T) {
+					t.Parallel()
+					conform(t, &searched, s, cell{source, from(source)})
+				})
+			}
+		}
 	})
 	t.Log(shown.String())
+	t.Log(searched.bySource())
 	for _, name := range scripts.Names() {
 		if !seen[name] {
 			t.Errorf("%s.ps1 is in no column", name)

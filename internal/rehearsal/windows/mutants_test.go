@@ -52,6 +52,7 @@ func mutants() []mutant {
 		{"the worker runs as NETWORK SERVICE", "work", "<UserId>S-1-5-18</UserId>", "<UserId>S-1-5-20</UserId>", "healthy", "work"},
 		{"drivers: 2 becomes 1", "worker", "'Type' 1) -eq 2", "'Type' 1) -eq 1", "healthy", "worker"},
 		{"user input: a wrong property", "worker", "'CanRequestUserInput'", "'CanRequestInput'", "user input", "worker"},
+		{"an update without InstallationBehavior counts as broken", "worker", "'Identity', 'Title', 'Categories'", "'Identity', 'Title', 'Categories', 'InstallationBehavior'", "no InstallationBehavior", "worker"},
 		{"classifications: -notcontains becomes -contains", "worker", "-notcontains $Facts.classification", "-contains $Facts.classification", "healthy", "worker"},
 		{"the licence is not accepted", "worker", "$Update.AcceptEula()", "$null = $Update", "healthy", "worker"},
 		{"what is searched: 0 becomes 1", "worker", "IsInstalled=0", "IsInstalled=1", "healthy", "worker"},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -48,6 +49,8 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 	case "echo":
 		fmt.Fprintf(c.Stdout, "%s\r\n", rest)
 		return 0, nil
+	case "schtasks.exe", "schtasks", "icacls.exe", "icacls":
+		return m.runProgram(c, strings.TrimSuffix(program, ".exe"), arguments(rest, m.folder)), nil
 	case "powershell.exe", "powershell":
 		if isEncoded {
 			return m.runCommand(ctx, c, encoded)
@@ -58,6 +61,35 @@ func (m *Machine) Run(ctx context.Context, c wsman.Command) (int, error) {
 	}
 	fmt.Fprintf(c.Stderr, "'%s' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n", program)
 	return 1, nil
+}
+
+// runProgram runs one of Windows' own programs that say the same with PowerShell and without.
+func (m *Machine) runProgram(c wsman.Command, program string, args []string) int {
+	run := m.schtasks
+	if program == "icacls" {
+		run = m.icacls
+	}
+	output, exit := run(args)
+	to := c.Stdout
+	if exit != 0 {
+		to = c.Stderr
+	}
+	fmt.Fprint(to, output)
+	return exit
+}
+
+var (
+	argumentOf  = regexp.MustCompile(`"([^"]*)"|(\S+)`)
+	programData = regexp.MustCompile(`(?i)%ProgramData%`)
+)
+
+// arguments splits a command line as a program does, after cmd.exe has put in the one variable that is known here.
+func arguments(line, folder string) []string {
+	var list []string
+	for _, found := range argumentOf.FindAllStringSubmatch(programData.ReplaceAllLiteralString(line, folder), -1) {
+		list = append(list, found[1]+found[2])
+	}
+	return list
 }
 
 // splitCommand separates the program, in lower case, from the rest of a command line.

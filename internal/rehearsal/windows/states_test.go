@@ -264,6 +264,11 @@ func states() []state {
 		{name: "licence accepted", prepare: first(func(u *update) { u.eula = true })},
 		{name: "downloaded before", prepare: first(func(u *update) { u.downloaded, u.eula = true, true })},
 		{name: "user input", prepare: first(func(u *update) { u.userInput = true })},
+		{name: "no InstallationBehavior", prepare: locked(func(m *Machine) {
+			for _, u := range m.updates {
+				u.plain = true
+			}
+		})},
 		{name: "exclusive update", prepare: locked(func(m *Machine) { m.updates[1].exclusive = true })},
 		{name: "exclusive with reboot", prepare: first(func(u *update) { u.exclusive = true })},
 		{name: "hidden update", prepare: first(func(u *update) { u.hidden = true })},

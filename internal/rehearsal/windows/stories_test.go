@@ -62,6 +62,18 @@ func from(source string) step {
 	return step{"work", w}
 }
 
+// sources are the hosts that a search finds different services on: Microsoft Update registered or not, a WSUS named by
+// a policy or not, or named and not to be used.
+func sources() []state {
+	registered := locked(func(m *Machine) { m.agent.microsoft = true })
+	named := withRegistry(keyPolicy, "WUServer", "http://127.0.0.1:1/")
+	used := both(named, withRegistry(keyPolicy+`\AU`, "UseWUServer", 1))
+	return []state{
+		{name: "nothing set"}, {name: "registered", prepare: registered}, {name: "WSUS", prepare: used},
+		{name: "registered, WSUS", prepare: both(registered, used)}, {name: "WSUS named, not used", prepare: named},
+	}
+}
+
 // tell tells a story to both, and compares after each step.
 func tell(t *testing.T, steps []step, run shell) {
 	speed := cell{}.speed()

@@ -204,10 +204,10 @@ func (w *workRun) searchOnce() ([]updateView, error) {
 	switch {
 	case !ok:
 		return nil, &stop{"", "there is no update source " + source, ""}
-	case source == "microsoft-update":
+	case source == "microsoft-update" && !w.m.registered(microsoftUpdate):
 		return nil, w.stop("let its administrator turn on updates for other Microsoft products there, or set OCTOPATCH_UPDATE_SOURCE=default", "Microsoft Update is not registered on this host")
 	}
-	f, err := w.m.search(w.ctx, selection)
+	f, err := w.m.search(w.ctx, selection, microsoftUpdate)
 	if err != nil {
 		return nil, err
 	}

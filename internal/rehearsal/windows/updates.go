@@ -38,6 +38,7 @@ type update struct {
 	hidden         bool
 	userInput      bool // may ask somebody at the screen
 	exclusive      bool // must be installed alone
+	plain          bool // without an InstallationBehavior
 	reboot         bool
 	eula           bool // accepted
 	second         bool // offered only once the first round is committed

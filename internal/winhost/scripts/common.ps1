@@ -152,7 +152,14 @@ function Write-TextFile([string]$Path, [string]$Text) {
 }
 
 function Read-TextFile([string]$Path) {
-    return [IO.File]::ReadAllText($Path, [System.Text.Encoding]::UTF8)
+    for ($try = 1; ; $try++) {
+        try { return [IO.File]::ReadAllText($Path, [System.Text.Encoding]::UTF8) }
+        catch {
+            # Antivirus has it for a moment, or another process is replacing it.
+            if ($try -ge 5) { throw }
+            Start-Sleep -Milliseconds 100
+        }
+    }
 }
 
 $Request = $null

@@ -5,11 +5,12 @@
 # Get-Activity changes as long as Windows' own installer does something, even if the worker is silent.
 function Get-Activity {
     $size = 0
-    $log = [IO.Path]::Combine($env:SystemRoot, 'Logs', 'CBS', 'CBS.log')
-    if (Test-Path -LiteralPath $log) { $size = (Get-Item -LiteralPath $log).Length }
+    # One look at the file: Windows renames it when it is full.
+    $log = [IO.FileInfo]::new([IO.Path]::Combine($env:SystemRoot, 'Logs', 'CBS', 'CBS.log'))
+    if ($log.Exists) { $size = $log.Length }
     $seconds = 0
     foreach ($process in @(Get-Process -Name 'TiWorker', 'TrustedInstaller' -ErrorAction SilentlyContinue)) {
-        $seconds += [Math]::Floor([double](Read-Property $process 'CPU' 0))
+        try { $seconds += [Math]::Floor([double](Read-Property $process 'CPU' 0)) } catch { continue } # it has just ended
     }
     return '{0} bytes in CBS.log, {1} s of processor time' -f $size, $seconds
 }

@@ -38,9 +38,6 @@ function Invoke-Ping([object]$Address) {
 
 # The certificate names the cluster, not the loopback; nothing secret is sent to ourselves.
 [System.Net.ServicePointManager]::ServerCertificateValidationCallback = { $true }
-# Before .NET 4.7 the default is too old for many servers; 0 means that Windows chooses.
-$protocols = [System.Net.ServicePointManager]::SecurityProtocol
-if ([int]$protocols -ne 0) { [System.Net.ServicePointManager]::SecurityProtocol = $protocols -bor [System.Net.SecurityProtocolType]::Tls12 }
 
 $ping = [ordered]@{ status = 0; name = ''; version = '' }
 $faults = @()

@@ -16,7 +16,7 @@ $disk = Get-CimInstance -ClassName Win32_LogicalDisk | Where-Object { $_.DeviceI
 $guid = [string](Get-RegistryValue 'HKLM:\SOFTWARE\Microsoft\Cryptography' 'MachineGuid')
 $machine = ''
 if ($guid) {
-    $sha = [System.Security.Cryptography.SHA256]::Create()
+    $sha = [System.Security.Cryptography.SHA256CryptoServiceProvider]::new() # the one that a FIPS policy allows
     $hash = $sha.ComputeHash([System.Text.Encoding]::UTF8.GetBytes($guid.Trim().ToLowerInvariant()))
     $machine = [BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant()
 }

@@ -1,5 +1,9 @@
 # What Windows says about itself: services, watchdogs, version, pending reboots. Nothing here changes anything.
 
+# Before .NET 4.7 the default is too old for many servers; 0 means that Windows chooses.
+$protocols = [System.Net.ServicePointManager]::SecurityProtocol
+if ([int]$protocols -ne 0) { [System.Net.ServicePointManager]::SecurityProtocol = $protocols -bor [System.Net.SecurityProtocolType]::Tls12 }
+
 # Get-RegistryValue is one value, or $null when the key or the value is absent.
 function Get-RegistryValue([string]$Path, [string]$Name) {
     if (-not (Test-Path -LiteralPath $Path)) { return $null }

@@ -2,8 +2,21 @@
 # the Windows Update Agent; writes progress.jsonl and, at the end and as a whole, result.json.
 
 $order = ConvertFrom-Json -InputObject (Read-TextFile (Join-Path $FolderPath 'work.json'))
-$share = [IO.FileShare]::ReadWrite -bor [IO.FileShare]::Delete
-$log = [IO.StreamWriter]::new([IO.FileStream]::new((Join-Path $FolderPath 'progress.jsonl'), [IO.FileMode]::Append, [IO.FileAccess]::Write, $share))
+
+# Open-Log waits for a deleted file of that name to go: until Windows Server 2019 it stays while anybody who follows
+# an earlier job has it open.
+function Open-Log {
+    $share = [IO.FileShare]::ReadWrite -bor [IO.FileShare]::Delete
+    for ($try = 1; ; $try++) {
+        try { return [IO.StreamWriter]::new([IO.FileStream]::new((Join-Path $FolderPath 'progress.jsonl'), [IO.FileMode]::Append, [IO.FileAccess]::Write, $share)) }
+        catch {
+            if ($try -ge 15) { throw }
+            Start-Sleep -Seconds 1
+        }
+    }
+}
+
+$log = Open-Log
 $log.AutoFlush = $true
 
 function Write-Stage([string]$Stage, [string]$Title = '', [string]$KB = '', [int]$Index = 0, [int]$Count = 0, [int]$Percent = 0) {
@@ -74,9 +87,10 @@ function Search-Updates {
 }
 
 # Get-Missing names what a broken update does not say of itself. Some builds of Windows hand out updates without
-# their properties (mended by KB5040527); then nobody knows what is on offer.
+# their properties (mended by KB5040527); then nobody knows what is on offer. No InstallationBehavior is no fault:
+# Windows may leave it out, as its documentation says.
 function Get-Missing([object]$Update) {
-    foreach ($name in 'Identity', 'Title', 'Categories', 'InstallationBehavior') {
+    foreach ($name in 'Identity', 'Title', 'Categories') {
         $there = $false
         try { $there = $null -ne $Update.PSObject.Properties[$name].Value } catch { $there = $false }
         if (-not $there) { $name }

@@ -94,9 +94,13 @@ function Get-Process {
 function Invoke-Program([string]$Call, [object[]]$Arguments) {
     $ended = Invoke-Machine $Call @{ args = @($Arguments | ForEach-Object { [string]$_ }) }
     $global:LASTEXITCODE = [int]$ended.exit
-    if ($ended.output) { $ended.output -split "`r?`n" }
+    if ($ended.output) { $ended.output -replace "`r?`n$" -split "`r?`n" }
 }
 
 function _Shutdown { Invoke-Program 'shutdown' $args }
+
+function _Schtasks { Invoke-Program 'schtasks' $args }
+
+function _Icacls { Invoke-Program 'icacls' $args }
 
 function _Octopus { Invoke-Program 'octopus' $args }

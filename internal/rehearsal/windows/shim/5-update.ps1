@@ -19,7 +19,10 @@ function New-Update([object]$Offer) {
         Title = $Offer.title; KBArticleIDs = @($Offer.kbs); Categories = $categories; MaxDownloadSize = [long]$Offer.bytes; MinDownloadSize = 0
         IsDownloaded = [bool]$Offer.downloaded; IsInstalled = $false; IsHidden = [bool]$Offer.hidden; BrowseOnly = [bool]$Offer.optional; Type = [int]$Offer.type
         EulaAccepted = [bool]$Offer.eula; RebootRequired = [bool]$Offer.waits
-        InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = [bool]$Offer.userInput; Impact = [int]$(if ($Offer.exclusive) { 2 } else { 0 }); RebootBehavior = 2 }
+        InstallationBehavior = $null
+    }
+    if (-not $Offer.plain) {
+        $update.InstallationBehavior = [pscustomobject]@{ CanRequestUserInput = [bool]$Offer.userInput; Impact = [int]$(if ($Offer.exclusive) { 2 } else { 0 }); RebootBehavior = 2 }
     }
     if ($Offer.broken) { foreach ($name in 'Title', 'Categories') { $update.PSObject.Properties.Remove($name) } }
     Add-Method $update 'AcceptEula' { Invoke-Machine 'update eula' @{ id = $this.Identity.UpdateID } | Out-Null; $this.EulaAccepted = $true }
@@ -40,7 +43,7 @@ function New-UpdateSearcher {
     Add-Method $searcher 'Search' {
         param($Criteria)
         if ($Criteria -ne 'IsInstalled=0') { throw [System.Runtime.InteropServices.COMException]::new('Exception from HRESULT: 0x80240032', [int]-2145124302) }
-        $answer = Invoke-Machine 'update search' @{ selection = [int]$this.ServerSelection }
+        $answer = Invoke-Machine 'update search' @{ selection = [int]$this.ServerSelection; id = [string]$this.ServiceID }
         $found = @(@($answer.updates) | ForEach-Object { if ($null -ne $_) { New-Update $_ } })
         $warnings = @(@($answer.warnings) | ForEach-Object { if ($null -ne $_) { [pscustomobject]@{ HResult = [int]$_.hresult; Message = $_.message; Context = 4 } } })
         return [pscustomobject]@{ ResultCode = [int]$answer.resultCode; Updates = (New-UpdateList $found); Warnings = $warnings }
@@ -86,5 +89,6 @@ function New-UpdateInfo {
 
 function New-UpdateServices {
     Invoke-Machine 'update allowed' | Out-Null
-    return [pscustomobject]@{ Services = @([pscustomobject]@{ ServiceID = '9482f4b4-e343-43b6-b170-9a65bc822c77'; Name = 'Windows Update'; IsManaged = $false }) }
+    $services = @(foreach ($one in @(Invoke-Machine 'update services')) { [pscustomobject]@{ ServiceID = $one.id; Name = $one.name; IsManaged = [bool]$one.managed } })
+    return [pscustomobject]@{ Services = $services }
 }

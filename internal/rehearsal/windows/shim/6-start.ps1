@@ -3,6 +3,8 @@
 Connect-Machine $env:MACHINE_ADDRESS
 Set-Alias -Name 'sc.exe' -Value '_ServiceControl'
 Set-Alias -Name 'shutdown.exe' -Value '_Shutdown'
+Set-Alias -Name 'schtasks.exe' -Value '_Schtasks'
+Set-Alias -Name 'icacls.exe' -Value '_Icacls'
 # Scripts build these paths with a backslash, whatever the real system's separator is.
 Set-Alias -Name "$env:SystemRoot\System32\shutdown.exe" -Value '_Shutdown'
 Set-Alias -Name $Machine.Program -Value '_Octopus'
@@ -11,5 +13,5 @@ Export-ModuleMember -Alias '*' -Function @(
     'Get-Date', 'Start-Sleep', 'New-Object', 'Test-Path', 'Get-Item', 'Get-ItemProperty', 'Get-ItemPropertyValue', 'Get-ChildItem', 'Get-Acl',
     'Get-CimInstance', 'Get-Service', 'Set-Service', 'Get-Process', 'Get-ScheduledTask', 'Enable-ScheduledTask', 'Disable-ScheduledTask',
     # What the aliases lead to.
-    '_ServiceControl', '_Shutdown', '_Octopus'
+    '_ServiceControl', '_Shutdown', '_Schtasks', '_Icacls', '_Octopus'
 )

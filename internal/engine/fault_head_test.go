@@ -18,7 +18,11 @@ the old one with what Octopus itself has written since. No switch fires under a 
 has started every service that a dead run has left stopped, and drain and Maintenance Mode are as that run left them.
 The test fails for a broken one, and for a write without a row.
 
-The fakes of this world stand for scripts and servers. ` + "`TestFaultWritesOfTheWorld`" + ` (cmd/octopatch) holds their log against that of
-the rehearsal's world over HTTP and WS-Management, write for write. An installation or download whose reply is lost or
-that fails to begin is followed or begun again by the adapter (internal/winhost), so the engine never sees it.
+The fakes of this world stand for scripts and servers. ` + "`TestFaultWritesOfTheWorld`" + ` (cmd/octopatch) goes through these runs in
+the rehearsal's world, over HTTP and WS-Management, and holds its log of writes against the rows: the same writes in the
+same order (but for the interrupts and the lost login, whose writes are of kinds that the others have, and for the rounds
+of "failed update", because the updates are others). ` + "`TestFaultMatrixOfTheWorld`" + ` goes through the cells of "run: 1 node(s)" there,
+some with ` + "`go test`" + `, all of them with ` + "`.ci/run`" + `; ` + "`TestKilledAtAWrite`" + ` kills processes with kill -9. An installation or
+download whose reply is lost or that fails to begin is followed or begun again by the adapter (internal/winhost), so the
+engine never sees it: here such a fate has no effect, there it has.
 `

@@ -21,6 +21,7 @@ type point struct {
 	updates  []update
 	files    map[string][]byte // below ProgramData; a directory has none
 	sddl     map[string]string
+	database func() // puts back what of Octopus' database lies on the disks; nil: none of it does
 }
 
 // ErrNoPoint: there is no snapshot of that name.
@@ -43,9 +44,13 @@ func (m *Machine) TakePoint(name string) error {
 	if err != nil {
 		return err
 	}
+	var database func()
+	if m.o.SaveDatabase != nil {
+		database = m.o.SaveDatabase()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := &point{name: name, folders: maps.Clone(m.folders), registry: map[string]*key{}, files: files, sddl: map[string]string{}}
+	p := &point{name: name, database: database, folders: maps.Clone(m.folders), registry: map[string]*key{}, files: files, sddl: map[string]string{}}
 	for _, s := range m.services {
 		p.services = append(p.services, *s)
 	}
@@ -117,6 +122,9 @@ func (m *Machine) RevertTo(name string) error {
 	}
 	if err := m.writeFiles(p); err != nil {
 		return err
+	}
+	if p.database != nil {
+		p.database()
 	}
 	m.mu.Lock()
 	m.restore(p)

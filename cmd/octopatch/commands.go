@@ -68,6 +68,7 @@ type session struct {
 	sink     procedure.Sink
 	endLog   func()
 	warnings *report.Warnings
+	remember func()       // that people were told of dead-man switches that fired; nil where nothing remembers it
 	notify   *notify.Sink // what must not be missed; sends to nobody where nobody is named
 	reported string       // the report directory, once something was written to it
 	handed   bool         // GitHub has its outputs and summary

@@ -50,7 +50,11 @@ func (s *session) sendLast(ctx context.Context, end procedure.Event) {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	for _, err := range s.notify.End(limited, end) {
+	faults := s.notify.End(limited, end)
+	for _, err := range faults {
 		s.sink.Event(procedure.Event{Type: procedure.Warning, Message: err.Error()})
+	}
+	if len(faults) == 0 && s.remember != nil && len(notify.Services(s.settings.Notify)) > 0 {
+		s.remember()
 	}
 }

@@ -52,12 +52,25 @@ func (s *session) patcher(runner operator.Runner) procedure.Patcher {
 }
 
 // provider is the precaution that OCTOPATCH_PRECAUTION names; nil for none.
-func (s *session) provider(runner operator.Runner) (procedure.Provider, error) {
+func (s *session) provider(runner operator.Runner, w *wired) (procedure.Provider, error) {
 	o := s.settings
+	onNode := func(m procedure.Machine) (precaution.Remote, error) {
+		h, err := w.open(m.Node, m.Host)
+		if err != nil {
+			return nil, err
+		}
+		return h, nil
+	}
 	switch o.Precaution {
+	case "restore-point":
+		return precaution.RestorePoint{Open: onNode, Clock: w.clock, Limit: o.PrecautionTimeout}, nil
 	case "command":
 		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
 		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil
+	case "hyperv":
+		return &precaution.HyperV{Open: w.hyperV, VMs: o.HyperVVMs, Limit: o.PrecautionTimeout, Say: func(node, text string) {
+			s.sink.Event(procedure.Event{Type: procedure.Progress, Time: w.clock.Now(), Node: node, Message: text})
+		}}, nil
 	case "vsphere":
 		ca, err := readFile(o.VSphereCAFile, "OCTOPATCH_VSPHERE_CA_FILE")
 		return precaution.VSphere{

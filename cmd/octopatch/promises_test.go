@@ -108,7 +108,7 @@ func TestUnprovedHealthHoldsTheNode(t *testing.T) {
 				got := octopatch(t.Context(), w.Environ(), "run")
 				got.wants(t, code, "node OCTO-01", "not reached: ")
 				lines := strings.Split(strings.TrimSpace(got.out), "\n")
-				if last := lines[len(lines)-1]; !strings.Contains(last, "OCTOPATCH_NODE=OCTO-01 octopatch start") {
+				if last := lines[len(lines)-1]; !strings.HasPrefix(last, "Next: ") || !strings.HasSuffix(last, "octopatch run") {
 					t.Errorf("the last line names no next command: %s", last)
 				}
 				if !drained(w, "OCTO-01") || drained(w, "OCTO-02") || wrote(w, "OCTO-02", "octopus drain") {

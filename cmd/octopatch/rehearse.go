@@ -39,11 +39,16 @@ func rehearse(ctx context.Context, s *session) int {
 // withWorld builds the world that the settings ask for. What the user has set himself wins over what the
 // world brings, so that limits and rules can be tried; where it is reached is the world's to say.
 func (s *session) withWorld(ctx context.Context, do func(context.Context, *session, *rehearsal.World) int) int {
-	o, err := settings.Load(s.environ, settings.Nothing)
+	chosen := s.env("OCTOPATCH_PRECAUTION")
+	if !slices.Contains(offered, chosen) {
+		chosen = ""
+	}
+	asked := slices.DeleteFunc(slices.Clone(s.environ), func(item string) bool { return item == "OCTOPATCH_PRECAUTION="+chosen }) // the world has the variables that belong to it
+	o, err := settings.Load(asked, settings.Nothing)
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
+	w, err := rehearsal.New(rehearsal.Options{HyperV: chosen == "hyperv", Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -54,10 +59,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	environ := w.Environ()
-	if o.Precaution == "command" { // the world's own commands
-		environ = append(slices.DeleteFunc(environ, func(item string) bool { return strings.HasPrefix(item, "OCTOPATCH_PRECAUTION=") }), "OCTOPATCH_PRECAUTION=command")
-	}
+	environ := worldEnviron(w, chosen)
 	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
@@ -69,6 +71,23 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	s.environ = environ
 	return do(ctx, s, w)
+}
+
+// offered are the precautions that the world has, besides none.
+var offered = []string{"command", "hyperv", "restore-point"}
+
+// worldEnviron is what the world exports to somebody who chooses this precaution.
+func worldEnviron(w *rehearsal.World, chosen string) []string {
+	environ := w.Environ()
+	if !slices.Contains(offered, chosen) {
+		return environ
+	}
+	environ = slices.DeleteFunc(environ, func(item string) bool {
+		name, _, _ := strings.Cut(item, "=")
+		of := settings.PrecautionOf(name)
+		return name == "OCTOPATCH_PRECAUTION" || of != "" && of != chosen
+	})
+	return append(environ, "OCTOPATCH_PRECAUTION="+chosen)
 }
 
 // self is this program, as a shell starts it; empty where that cannot be told.
@@ -107,7 +126,7 @@ var reachesElsewhere = map[string]bool{"OCTOPUS_API_KEY": true, "OCTOPUS_ACCESS_
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
 // commands, and the systems that hold his machines' snapshots.
-var outside = []string{"OCTOPATCH_NOTIFY", "OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+var outside = []string{"OCTOPATCH_NOTIFY", "OCTOPATCH_VSPHERE_", "OCTOPATCH_HYPERV_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
 
 func leadsOut(name string) bool {
 	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })
@@ -156,7 +175,7 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.
 func serve(ctx context.Context, s *session, w *rehearsal.World) int {
 	before, began := w.State(), w.Clock.Now()
-	for _, item := range w.Environ() {
+	for _, item := range worldEnviron(w, s.env("OCTOPATCH_PRECAUTION")) {
 		name, value, _ := strings.Cut(item, "=")
 		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
 	}

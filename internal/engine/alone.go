@@ -55,6 +55,9 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 		return e.refused(err)
 	}
 	defer e.unlock(e.grace, append(others, t))
+	if err := e.tidy(ctx, t); err != nil {
+		return e.refused(err)
+	}
 	if err := e.catchUp(ctx, t, topology); err != nil {
 		return e.unproved(err)
 	}
@@ -69,14 +72,15 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	if r.Kind == procedure.Skipped {
 		t.report.Result = procedure.Done
 	}
-	e.closeAlone(e.grace, p, t, r)
+	put := e.closeAlone(e.grace, p, t, r)
 	e.tellHour(t, p.Name)
 	e.nodeEnded(t, began)
-	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, false) // a phase alone puts nothing back
+	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, put)
 }
 
-// closeAlone writes the phase's end to the host, or removes our folder when nothing is left to undo.
-func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r procedure.Result) {
+// closeAlone writes the phase's end to the host, or removes our folder when nothing is left to undo. A phase alone puts
+// nothing back but what enter itself has undone: that is reported.
+func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r procedure.Result) (putBack bool) {
 	ok := r.Kind == procedure.Done || r.Kind == procedure.Skipped
 	if r.Kind == procedure.Skipped {
 		t.book.Ended(p.Name, procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Began: e.Clock.Now().Unix(), Ended: e.Clock.Now().Unix()})
@@ -84,7 +88,12 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 	j := t.book.Journal()
 	if ok && p.Name == procedure.Exit && (j.Host == nil || j.Host.Restored) {
 		e.clear(ctx, t)
-		return
+		return false
+	}
+	if p.Name == procedure.Enter && errors.Is(r.Err, procedure.ErrStopped) && j.Host == nil && !j.Octopus.OursDrain && !j.Octopus.OursMaint {
+		e.clear(ctx, t)
+		t.stopped = true
+		return true
 	}
 	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended as "+string(r.Kind)))
 	if err == nil {
@@ -94,8 +103,9 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
 	}
 	if !ok {
-		t.report.Next = goOn(t)
+		t.report.Next = e.goOn(t)
 	}
+	return false
 }
 
 // aloneTarget finds the node, reads its host and the others and proves that the phase may run now.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -39,7 +40,7 @@ func (e *Engine) rearm(ctx context.Context, t *target, phase string) {
 	}
 }
 
-// tellFired alerts people to a switch that has fired: nobody was at work on the node any more.
+// tellFired alerts people to a switch that has fired, once for each firing: nobody was at work on the node any more.
 func (e *Engine) tellFired(t *target) {
 	j := t.facts.Journal
 	if j == nil || j.Deadman == nil {
@@ -50,11 +51,16 @@ func (e *Engine) tellFired(t *target) {
 	if f.Faults != "" {
 		words += "; it could not put back: " + f.Faults
 	}
-	next := "octopatch run"
+	next := procedure.GoOn
 	if e.alone { // the process that opens the node by hand
-		next = "OCTOPATCH_NODE=" + t.name + " octopatch " + j.Next()
+		next = j.Alone()
 	}
-	e.event(procedure.Event{Type: procedure.Warning, Alert: true, Node: t.name, Message: words, Next: next})
+	one := Firing{Run: j.Run, Node: t.name, At: f.At}
+	alert := !slices.Contains(e.Fired, one) && (e.Told == nil || !e.Told(one))
+	if alert {
+		e.Fired = append(e.Fired, one)
+	}
+	e.event(procedure.Event{Type: procedure.Warning, Alert: alert, Node: t.name, Message: words, Next: next})
 }
 
 // tellHour says when the switch fires after a phase that ran alone.

@@ -46,6 +46,8 @@ type Engine struct {
 	LoginEnds time.Time
 	// Keep stores the runner's copy of a journal.
 	Keep func(procedure.Journal) error
+	// Told says whether people were told of that dead-man switch before. May be nil.
+	Told func(Firing) bool
 	// Copy is the newest copy of a node's journal, of one run or of the last; nil without one. May be nil.
 	Copy func(node, run string) (*procedure.Journal, error)
 
@@ -60,6 +62,7 @@ type Engine struct {
 	keeping sync.WaitGroup  // renews the leases
 	// endKeeping stops the renewals; nil before the leases are taken.
 	endKeeping context.CancelFunc
+	Fired      []Firing        // that this command alerts people to
 	leased     []*target       // whose leases this process holds
 	warned     map[string]bool // what was warned of once already
 	keepFailed atomic.Bool     // that the runner's copy cannot be stored was said once
@@ -67,6 +70,12 @@ type Engine struct {
 
 // Listed is a node that the operator named, and the host to reach it at.
 type Listed struct{ Name, Host string }
+
+// Firing is one firing of a node's dead-man switch, in Unix seconds of its host's clock.
+type Firing struct {
+	Run, Node string
+	At        int64
+}
 
 // Result is what a command has to say at its end.
 type Result struct {
@@ -90,6 +99,7 @@ type target struct {
 	read     *procedure.Journal // as it is on the host; facts.Journal is the newest
 	rewound  string             // where the newer copy is, when the host's journal was rewound
 	doubt    string             // why it is not known what was done since the journal on the host was written
+	finished *procedure.Journal // of a run that has ended here, and whose folder could not be removed
 	left     *procedure.Journal // a copy on another host, while the node's own knows of no run
 	instance procedure.Instance
 	services []string

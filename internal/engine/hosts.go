@@ -69,7 +69,7 @@ func (e *Engine) probe(ctx context.Context, t *target) error {
 	for try := 1; ; try++ {
 		facts, err := t.host.Probe(ctx)
 		if err == nil {
-			t.facts, t.skew = facts, 0
+			t.facts, t.read, t.skew = facts, facts.Journal, 0
 			if !facts.Time.IsZero() {
 				t.skew = facts.Time.Sub(e.Clock.Now())
 			}

@@ -236,3 +236,39 @@ func TestRunAfterTheDeadman(t *testing.T) {
 		told(t, seen, "octopatch run")
 	})
 }
+
+// TestPeopleAreAlertedOnce: of each firing, however often somebody looks; what is said stays.
+func TestPeopleAreAlertedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		killed(w, 6*time.Minute, func(e *Engine) { w.named(e); e.Rules.Deadman = 45 * time.Minute })
+		time.Sleep(95 * time.Minute)
+		w.deadmen(t)
+		told := map[Firing]bool{}
+		for look := range 3 {
+			e, seen := w.engine()
+			w.named(e)
+			e.Told = func(f Firing) bool { return told[f] }
+			if _, err := e.Status(context.Background()); err != nil {
+				t.Error(err)
+			}
+			alerts, words := 0, 0
+			for _, ev := range seen.events {
+				if strings.Contains(ev.Message, "the dead-man switch fired at ") {
+					words++
+				}
+				if ev.Alert {
+					alerts++
+				}
+			}
+			if want := look < 2; words != 1 || (alerts == 1) != want || len(e.Fired) != alerts {
+				t.Errorf("look %d: %d alerts, said %d times", look, alerts, words)
+			}
+			if look == 1 { // the first message did not arrive
+				for _, f := range e.Fired {
+					told[f] = true
+				}
+			}
+		}
+	})
+}

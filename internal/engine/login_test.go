@@ -25,7 +25,10 @@ func TestLoginEndsBeforeTheNode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld("OCTO1", "OCTO2", "OCTO3")
-				w.task("ServerTasks-1", "Deploy", "OCTO1", 40*time.Minute)
+				w.task("ServerTasks-1", "Deploy", "OCTO1", 15*time.Minute)
+				for _, n := range w.nodes {
+					n.away = 8 * time.Minute
+				}
 				before := w.snapshot()
 				e, events := w.engine()
 				e.LoginEnds = time.Now().Add(c.lasts)

@@ -29,9 +29,9 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 			e.skip(p, t, e.step(t, topology, p.Name), "this run has patched it before and only has to open it")
 			continue
 		}
-		e.Rules.StopBy = e.stopBy()
+		e.Rules.StopBy, e.Rules.PatchBy, e.Rules.Ends = e.latest()
 		if t.facts.Journal != nil && t.facts.Journal.Host != nil { // open already: it is finished whatever the hour
-			e.Rules.StopBy = time.Time{}
+			e.Rules.StopBy, e.Rules.PatchBy = time.Time{}, time.Time{}
 		}
 		r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
 		if ctx.Err() != nil && r.Kind != procedure.Done && r.Kind != procedure.Skipped {
@@ -152,7 +152,7 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = goOn(t)
+	t.report.Next = e.goOn(t)
 	note := t.book.Note(phase, "held: "+t.report.Reason)
 	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
@@ -177,17 +177,30 @@ func (t *target) patchBegan() bool {
 	return t.facts.Journal != nil && t.facts.Journal.Phases[procedure.Patch].Began != 0
 }
 
-// goOn is the one command that goes on with a node after a phase ended badly.
-func goOn(t *target) string {
-	return "OCTOPATCH_NODE=" + t.name + " octopatch " + t.book.Journal().Next()
+// goOn is the one command that goes on with a node after a phase ended badly: run, which knows by itself where, and of
+// a phase that was run alone the next one, as octopatch status says as well.
+func (e *Engine) goOn(t *target) string {
+	if !e.alone || t.report.Busy != "" {
+		return procedure.GoOn
+	}
+	return t.book.Journal().Alone()
 }
 
 // clear removes what is ours from the host once nothing of ours is left to undo.
 func (e *Engine) clear(ctx context.Context, t *target) {
 	e.dropCopies(ctx, t)
 	err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.book.Journal().Run) })
-	if err != nil {
-		e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v", err)
+	if err == nil {
+		return
+	}
+	e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v; nothing else is left to do there, and the next octopatch run removes them (or: %s)", err, byHand)
+	if j := t.book.Journal(); !j.Finished() {
+		return
+	}
+	note := t.book.Note(procedure.Exit, "ended; only the folder is left") // so that whoever comes next knows
+	_ = t.book.Save()                                                     // keep says it where it cannot
+	if _, err := t.host.Record(ctx, note); err != nil {
+		e.warn(t.name, "that this run has ended could not be written to the host either; the next one looks at its health once more")
 	}
 }
 
@@ -221,7 +234,7 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 	}
 	for _, p := range rest[1:] {
 		if p.Name == procedure.Exit && released {
-			e.ended(p, t, e.step(t, topology, p.Name), procedure.Result{Kind: procedure.Done, Reason: "undone after the interrupt"}, e.Clock.Now().Unix())
+			e.ended(p, t, e.step(t, topology, p.Name), procedure.Result{Kind: procedure.Done, Reason: "undone after the interrupt"}, e.Clock.Now().Unix(), true)
 			continue
 		}
 		e.skip(p, t, e.step(t, topology, p.Name), "not reached: interrupted")
@@ -235,7 +248,7 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 // switch stays armed.
 func (e *Engine) leave(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = "octopatch run"
+	t.report.Next = procedure.GoOn
 	if _, err := t.host.Record(ctx, t.book.Note(phase, t.report.Reason)); err != nil {
 		e.warn(t.name, "where it stands could not be written to the host: %v", err)
 	}

@@ -29,7 +29,7 @@ func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *
 	if result.Err != nil {
 		result.Reason = reason(step.Node, result.Err)
 	}
-	e.ended(p, t, step, result, began.Unix())
+	e.ended(p, t, step, result, began.Unix(), begun)
 	if begun {
 		e.tellHook(ctx, step, result)
 	}
@@ -48,8 +48,8 @@ func reason(node string, err error) string {
 
 var errInterrupted = errors.New("interrupted")
 
-// ended reports how a phase ended, in the journal, the report and the log.
-func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r procedure.Result, began int64) {
+// ended reports how a phase ended, in the journal, the report and the log; begun says that it came to doing anything.
+func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r procedure.Result, began int64, begun bool) {
 	now := e.Clock.Now()
 	seconds := now.Sub(unix(began)).Seconds()
 	if r.Kind == procedure.Skipped {
@@ -57,7 +57,11 @@ func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r pro
 	}
 	if t != nil {
 		if t.book != nil && r.Kind != procedure.Skipped {
-			t.book.Ended(p.Name, procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Began: began, Ended: now.Unix()})
+			record := procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Ended: now.Unix()}
+			if begun {
+				record.Began = began
+			}
+			t.book.Ended(p.Name, record)
 		}
 		t.report.Phases = append(t.report.Phases, procedure.PhaseReport{Phase: p.Name, Title: p.Title(step.Topology), Result: r.Kind, Reason: r.Reason, Started: unix(began), Seconds: seconds})
 	}
@@ -66,7 +70,7 @@ func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r pro
 
 // skip reports a phase that was not begun.
 func (e *Engine) skip(p procedure.Phase, t *target, step *procedure.Step, reason string) {
-	e.ended(p, t, step, procedure.Skip(reason), e.Clock.Now().Unix())
+	e.ended(p, t, step, procedure.Skip(reason), e.Clock.Now().Unix(), false)
 }
 
 // attempt asks whether there is anything to do and whether the hook lets it begin, does it and asks whether it

@@ -34,6 +34,11 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 		if _, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
+		if what := t.installing(); what != "" {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+what)
+		} else if j := t.facts.Journal; j != nil {
+			plan.Warnings = append(plan.Warnings, fmt.Sprintf("node %s: run %s is open there (last: %s); a run goes on with it", t.name, j.Run, intent(j)))
+		}
 		if t.report.Result != "" {
 			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+t.report.Reason)
 		}
@@ -125,10 +130,13 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 	for _, t := range read {
 		e.tellFired(t)
 		j, l := t.facts.Journal, t.facts.Lease
+		if t.finished != nil {
+			j = t.finished
+		}
 		if j == nil && (l == nil || l.Released) { // one that was let go is there for a copy of another node's journal
 			continue
 		}
-		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Rewound: t.rewound, Doubt: t.doubt}
+		one := procedure.Standing{Journal: procedure.Journal{Node: t.name}, Lease: l, Live: l != nil && l.Live(t.facts.Time), Armed: t.facts.Deadman, Busy: t.facts.Busy, Rewound: t.rewound, Doubt: t.doubt, Finished: t.finished != nil}
 		if j != nil {
 			one.Journal = *j
 		} else {

@@ -12,10 +12,23 @@ func (t *target) machine() procedure.Machine {
 	return procedure.Machine{Node: t.name, Host: t.hostName, Computer: t.facts.Computer}
 }
 
+// precautionIsOn: whoever works on the host right now, or the open run that is gone on with, has taken care of it
+// already. Asking whether it could be taken would find that very one in the way.
+func (e *Engine) precautionIsOn(t *target) bool {
+	if l := t.facts.Lease; l != nil && l.Nonce != e.Nonce && l.Live(t.facts.Time) {
+		return true
+	}
+	if t.facts.Journal == nil || t.facts.Journal.Precaution == nil {
+		return false
+	}
+	taken := t.facts.Journal.Precaution
+	return taken.Provider == e.Rules.Precaution && (taken.State == procedure.PrecautionTaking || taken.State == procedure.PrecautionTaken)
+}
+
 // checkPrecaution proves before the first change that the precaution can be taken of the node's machine, and
 // warns of what earlier runs left there.
 func (e *Engine) checkPrecaution(ctx context.Context, t *target) error {
-	if e.Provider == nil {
+	if e.Provider == nil || e.precautionIsOn(t) {
 		return nil
 	}
 	left, err := e.Provider.Check(ctx, t.machine())

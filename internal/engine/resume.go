@@ -66,6 +66,7 @@ func (e *Engine) peek(ctx context.Context) ([]*target, error) {
 		err := e.openHost(t)
 		if err == nil {
 			t.facts, err = t.host.Probe(ctx)
+			t.read = t.facts.Journal
 		}
 		if err == nil {
 			seen = append(seen, t)

@@ -55,7 +55,7 @@ func TestTwoOpenNodes(t *testing.T) {
 		if r.Exit != ExitFailed {
 			t.Errorf("exit %d, %v", r.Exit, r.Err)
 		}
-		for i, want := range []string{"octopatch start", "octopatch wait", ""} {
+		for i, want := range []string{"octopatch run", "octopatch run", ""} {
 			if got := r.Nodes[i].Next; !strings.HasSuffix(got, want) || (got == "") != (want == "") {
 				t.Errorf("node %s: next %q, want %q", r.Nodes[i].Node, got, want)
 			}
@@ -206,6 +206,18 @@ func TestRequestsWhileAwaitingAHuman(t *testing.T) {
 			if minutes[minute] > 12 || minutes[minute] < 6 {
 				t.Errorf("minute %d: %d requests", minute, minutes[minute])
 			}
+		}
+	})
+}
+
+// TestAnotherVersionIsNotStarted: a server that was upgraded meanwhile would upgrade its database.
+func TestAnotherVersionIsNotStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A")
+		aloneThrough(t, w, "A", "enter wait stop")
+		w.nodes[0].version = "2027.1"
+		if r := alone(w, procedure.Start, "A"); r.Exit != ExitFailed || !strings.Contains(fmt.Sprint(r.Err), "Octopus.Server.exe is of version 2027.1 and was 2026.3.1") || slices.Contains(w.writes, "host start A") {
+			t.Errorf("exit %d, %v; %q", r.Exit, r.Err, w.writes)
 		}
 	})
 }

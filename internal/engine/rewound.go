@@ -13,7 +13,7 @@ import (
 // of the machine rewinds the host's own, and then the highest counter wins. Without a newer copy a journal that does not
 // account for its Windows leaves in doubt what was done since.
 func (e *Engine) compare(t *target, others []*target) error {
-	t.read, t.rewound, t.doubt, t.left = t.facts.Journal, "", "", nil
+	t.rewound, t.doubt, t.left, t.finished = "", "", nil, nil
 	host := t.read
 	if host == nil { // the host says that no run is open
 		for _, o := range others {
@@ -27,6 +27,10 @@ func (e *Engine) compare(t *target, others []*target) error {
 	switch {
 	case err != nil:
 		return err
+	case host.Finished():
+		t.finished, t.facts.Journal = host, nil
+	case kept != nil && kept.Counter >= host.Counter && kept.Finished() && (host.Host == nil || host.Host.Restored):
+		t.finished, t.facts.Journal = kept, nil
 	case kept != nil && kept.Counter > host.Counter:
 		newer := host.Newer(*kept)
 		t.facts.Journal, t.rewound = &newer, where
@@ -165,6 +169,22 @@ func (e *Engine) catchUp(ctx context.Context, t *target, topology procedure.Topo
 	t.facts.Journal, t.rewound = &j, ""
 	return nil
 }
+
+// tidy removes what a run that has ended on a node could not remove itself.
+func (e *Engine) tidy(ctx context.Context, t *target) error {
+	if t.finished == nil {
+		return nil
+	}
+	if err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.finished.Run) }); err != nil {
+		return procedure.Refuse("node "+t.name, fmt.Sprintf("run %s has ended there, and its folder still cannot be removed: %v", t.finished.Run, err), byHand)
+	}
+	e.warn(t.name, "run %s has ended there and could not remove its folder; it is removed now", t.finished.Run)
+	t.finished, t.read = nil, nil
+	return nil
+}
+
+// byHand is what helps where our folder cannot be removed.
+const byHand = "look what holds %ProgramData%\\octopatch on the host; delete it and the scheduled tasks in \\octopatch by hand if need be"
 
 // keepElsewhere keeps the journal of a node on another host of the run, before a revert rewinds its own.
 func (e *Engine) keepElsewhere(ctx context.Context, t *target, j procedure.Journal) error {

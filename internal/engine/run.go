@@ -84,6 +84,10 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	if err != nil {
 		return e.refused(err)
 	}
+	if err := e.tidyAll(ctx, s.targets); err != nil {
+		e.unlock(e.grace, s.targets)
+		return e.refused(err)
+	}
 	if err := e.begin(ctx, s); err != nil {
 		e.unlock(e.grace, s.targets)
 		return e.unproved(err)
@@ -96,6 +100,10 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	result := e.result(ctx, s, stopped)
 	result.Downtime, result.Notice = up.end(), notice
 	return result
+}
+
+func (e *Engine) tidyAll(ctx context.Context, targets []*target) error {
+	return e.each(targets, func(t *target) error { return e.tidy(ctx, t) })
 }
 
 // begin sets right what a revert has rewound, before anything else is done.
@@ -210,7 +218,7 @@ func (e *Engine) skipNode(t *target, topology procedure.Topology, reason string)
 	}
 	t.report.Result, t.report.Reason = procedure.Skipped, reason
 	if t.facts.Journal != nil { // an unfinished run has left it out of service, and there it stays
-		t.held, t.report.Next = true, goOn(t)
+		t.held, t.report.Next = true, e.goOn(t)
 		t.report.Result, t.report.Reason = procedure.Failed, "left out of service by the unfinished run "+t.facts.Journal.Run+"; "+reason
 	}
 }

@@ -235,6 +235,14 @@ func TestOutcomes(t *testing.T) {
 				return ""
 			}
 		}, exit: 1, says: "2027.1", world2: "A drained true"},
+		{name: "version_changed_by_patching", names: "A B", world: func(w *world) {
+			w.inject = func(_ int, what string) string {
+				if what == "host install A" {
+					w.nodes[0].version = "2027.1"
+				}
+				return ""
+			}
+		}, exit: 1, says: "starting this one would upgrade its database", world2: "service Stopped"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

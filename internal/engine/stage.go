@@ -26,6 +26,9 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 	if e.Patcher != nil {
 		return procedure.Skip("OCTOPATCH_PATCH_COMMAND patches instead of Windows Update")
 	}
+	if what := t.installing(); what != "" {
+		return procedure.Skip(what + "; updates are not searched meanwhile")
+	}
 	order := procedure.WorkOrder{Job: fmt.Sprintf("%s-%s-%s", e.Run, mode, t.name), Mode: mode, Filter: e.Rules.Filter, Keep: t.facts.Journal != nil, Stall: e.Rules.StallTimeout}
 	result, err := t.host.Work(ctx, procedure.Change{}, order, func(p procedure.WorkProgress) {
 		e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: stageName, Message: strings.TrimSpace(p.Stage + " " + p.Title), Percent: p.Percent})
@@ -48,6 +51,21 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 		size += u.Bytes
 	}
 	return procedure.Result{Kind: procedure.Done, Reason: fmt.Sprintf("%d updates to install (%d MB), %d left out", len(taken), size>>20, len(result.Updates)-len(taken))}
+}
+
+// installing says that the node's open run has begun an installation whose end is not known yet: a search would end the
+// worker that is at it, or take its result away from the process that goes on.
+func (t *target) installing() string {
+	j := t.facts.Journal
+	switch {
+	case j == nil:
+		return ""
+	case j.Intent != nil && j.Intent.Job != "":
+		return fmt.Sprintf("run %s has begun an installation there at %s, and its end is not recorded (%s)", j.Run, clockTime(unix(j.Intent.At)), intent(j))
+	case t.facts.Busy != "":
+		return fmt.Sprintf("run %s is open there, and Windows installs right now: %s", j.Run, t.facts.Busy)
+	}
+	return ""
 }
 
 // untouched says why a run would not touch the node; "" means it would.

@@ -11,11 +11,12 @@ import (
 const (
 	assumedNode    = 45 * time.Minute // from drain to reopened, without the soak
 	assumedStopped = 35 * time.Minute // of that, from stop on
+	assumedPatched = 30 * time.Minute // of that, from patch on
 	assumedReboot  = 15 * time.Minute
 )
 
 // measured is the longest that a node of this run has taken; zero: none has yet.
-type measured struct{ node, stopped, reboot time.Duration }
+type measured struct{ node, stopped, patched, reboot time.Duration }
 
 // take notes what a node that was patched has taken.
 func (m *measured) take(began, ended time.Time, r *procedure.NodeReport) {
@@ -25,28 +26,39 @@ func (m *measured) take(began, ended time.Time, r *procedure.NodeReport) {
 	}
 	m.node = max(m.node, ended.Sub(began))
 	m.stopped = max(m.stopped, ended.Sub(line.ServiceDown))
+	for _, p := range r.Phases {
+		if p.Phase == procedure.Patch {
+			m.patched = max(m.patched, ended.Sub(p.Started))
+		}
+	}
 	m.reboot = max(m.reboot, line.Back.Sub(line.HostDown)/time.Duration(max(r.Reboots, 1)))
 }
 
-// predict is what the next node will take: in all, from stop on, and what a reboot that drags on is given on top.
-func (m *measured) predict(soak time.Duration) (node, stopped, reserve time.Duration) {
+// predict is what the next node will take, as long as none was measured what it is taken to.
+func (m *measured) predict(soak time.Duration) measured {
 	if m.node == 0 {
-		return assumedNode + soak, assumedStopped + soak, assumedReboot
+		return measured{assumedNode + soak, assumedStopped + soak, assumedPatched + soak, assumedReboot}
 	}
-	return m.node, m.stopped, m.reboot
+	return *m
+}
+
+// ends is when what was begun must be back in service, and what ends then; zero: nothing does.
+func (e *Engine) ends() (time.Time, string) {
+	if !e.LoginEnds.IsZero() && (e.end.IsZero() || e.LoginEnds.Before(e.end)) {
+		return e.LoginEnds, "the login to Octopus"
+	}
+	return e.end, "the window"
 }
 
 // tooLate says why a node is not begun any more, "" while there is time: the window would end before the node is back
 // in service, or the login to Octopus. Without OCTOPATCH_WINDOW and with a key there always is time.
 func (e *Engine) tooLate(node string) string {
-	end, whose := e.end, "the window"
-	if !e.LoginEnds.IsZero() && (end.IsZero() || e.LoginEnds.Before(end)) {
-		end, whose = e.LoginEnds, "the login to Octopus"
-	}
+	end, whose := e.ends()
 	if end.IsZero() {
 		return ""
 	}
-	need, _, reserve := e.pace.predict(e.Rules.Soak)
+	next := e.pace.predict(e.Rules.Soak)
+	need, reserve := next.node, next.reboot
 	if !e.Clock.Now().Add(need + reserve).After(end) {
 		return ""
 	}
@@ -80,11 +92,13 @@ func (e *Engine) openWindow(targets []*target) error {
 	return nil
 }
 
-// stopBy is the last moment at which a node may be stopped, so that the rest fits into the window; zero: any.
-func (e *Engine) stopBy() time.Time {
-	if e.end.IsZero() {
-		return time.Time{}
+// latest is the last moment at which a node may be stopped, and at which patch may begin, so that the rest fits before
+// the end, with what a reboot that drags on is given on top; zero: any.
+func (e *Engine) latest() (stop, patch time.Time, ends string) {
+	end, whose := e.ends()
+	if end.IsZero() {
+		return time.Time{}, time.Time{}, ""
 	}
-	_, stopped, reserve := e.pace.predict(e.Rules.Soak)
-	return e.end.Add(-stopped - reserve)
+	next := e.pace.predict(e.Rules.Soak)
+	return end.Add(-next.stopped - next.reboot), end.Add(-next.patched - next.reboot), whose
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,6 +49,29 @@ func (s Store) Newest(node, run string) (*procedure.Journal, error) {
 		return nil, unreadable(s.Dir, errors.New("the copy of run "+newest.Run+" is of another version of octopatch"))
 	}
 	return newest, nil
+}
+
+// told is the file that remembers that people were told of a dead-man switch that fired at that time of its host.
+func (s Store) told(run, node string, at int64) string {
+	return filepath.Join(s.Dir, unsafe.ReplaceAllString(fmt.Sprintf("told-%s-%s-%d", run, node, at), "_"))
+}
+
+// Told reports whether people were told of that firing before.
+func (s Store) Told(run, node string, at int64) bool {
+	_, err := os.Stat(s.told(run, node, at))
+	return err == nil
+}
+
+// Tell remembers that they were.
+func (s Store) Tell(run, node string, at int64) error {
+	err := os.MkdirAll(s.Dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(s.told(run, node, at), nil, 0o600)
+	}
+	if err != nil {
+		return fault(s.Dir, err)
+	}
+	return nil
 }
 
 func unreadable(name string, err error) error {

@@ -76,3 +76,22 @@ func TestNewRunSortsByTime(t *testing.T) {
 		t.Errorf("got %q and %q", a, b)
 	}
 }
+
+func TestPeopleAreToldOnce(t *testing.T) {
+	t.Parallel()
+	s := Store{Dir: filepath.Join(t.TempDir(), "state")}
+	if s.Told("r1", "A", 5) {
+		t.Error("told before anything was")
+	}
+	if err := s.Tell("r1", "A", 5); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int64]bool{5: true, 6: false} {
+		if got := s.Told("r1", "A", at); got != want {
+			t.Errorf("firing at %d: told %t", at, got)
+		}
+	}
+	if j, err := s.Newest("A", ""); j != nil || err != nil { // it is no copy of a journal
+		t.Errorf("%+v, %v", j, err)
+	}
+}

@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -22,7 +23,10 @@ var enter = Phase{
 		if err := s.othersCarryTheWork(ctx); err != nil {
 			return err
 		}
-		return s.drain(ctx)
+		if err := s.drain(ctx); err != nil {
+			return err
+		}
+		return s.stillCarried(ctx)
 	},
 }
 
@@ -130,6 +134,22 @@ func (s *Step) othersCarryTheWork(ctx context.Context) error {
 	}
 	return &Fault{Kind: ErrStopped, Subject: s.Node, Problem: "no other node is online, undrained and has a task cap above 0, so nobody would carry its work",
 		Remedy: "bring another node online, exit its drain mode or raise its task cap in Configuration > Nodes"}
+}
+
+// stillCarried asks once more, now that the node is drained: another run with other nodes of the cluster, whose hosts
+// this one does not lock, may have drained the rest between question and change. Then ours is undone; of two that meet
+// each other like this both stop.
+func (s *Step) stillCarried(ctx context.Context) error {
+	err := s.othersCarryTheWork(ctx)
+	prior := s.Book.Octopus()
+	if err == nil || !prior.OursDrain || !errors.Is(err, ErrStopped) {
+		return err
+	}
+	if undo := s.undrain(ctx); undo != nil {
+		return errors.Join(undo, err)
+	}
+	prior.OursDrain, prior.EnteredAt = false, 0
+	return err
 }
 
 // Carriers lists the nodes other than name that take tasks now.

@@ -33,7 +33,7 @@ type Intent struct {
 type PhaseRecord struct {
 	Result Kind   `json:"result"` // empty: it has begun, and its end was not recorded
 	Reason string `json:"reason,omitempty"`
-	Began  int64  `json:"began"`
+	Began  int64  `json:"began"` // 0: something forbade it before it did anything
 	Ended  int64  `json:"ended"`
 }
 
@@ -98,6 +98,18 @@ type TakenPrecaution struct {
 	Taken    int64  `json:"taken"`             // Unix seconds
 	Expires  int64  `json:"expires,omitempty"` // Unix seconds; 0: removed by the run
 	State    string `json:"state"`
+}
+
+// GoOn is the command that goes on with every unfinished run, wherever it stands.
+const GoOn = "octopatch run"
+
+// Alone is the command that goes on with this node by the next phase only.
+func (j Journal) Alone() string { return "OCTOPATCH_NODE=" + j.Node + " octopatch " + j.Next() }
+
+// Finished: the run has ended on this node and put everything back; what is left is octopatch's own folder.
+func (j Journal) Finished() bool {
+	ours := j.Octopus.OursDrain || j.Octopus.OursMaint
+	return j.Phases[Exit].Result == Done && !ours && (j.Host == nil || j.Host.Restored)
 }
 
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where

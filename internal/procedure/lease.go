@@ -97,6 +97,9 @@ type Standing struct {
 	Lease   *Lease `json:"lease,omitempty"`
 	Live    bool   `json:"live"` // somebody works on it now
 	Armed   *Armed `json:"armed,omitempty"`
+	Busy    string `json:"busy,omitempty"` // what installs there now
+	// Finished: the run has ended here, and only octopatch's own folder is left.
+	Finished bool `json:"finished,omitempty"`
 	// Rewound says where the journal shown is kept, because the one on the host is older, as after a revert.
 	Rewound string `json:"rewound,omitempty"`
 	// Doubt is why the journal on the host may be older than the run, with no newer copy at hand.

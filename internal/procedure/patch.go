@@ -15,7 +15,9 @@ var patch = Phase{
 	Limit: func(r Rules) time.Duration {
 		return time.Duration(r.MaxRounds)*4*time.Hour + time.Duration(r.MaxReboots)*r.RebootTimeout
 	},
-	Do: func(ctx context.Context, s *Step) error { return (&rounds{Step: s}).run(ctx) },
+	// The precaution may have taken long, and until here nothing was changed that is not put back.
+	Done: func(_ context.Context, s *Step) (string, error) { return "", s.tooLate(s.Rules.PatchBy, "") },
+	Do:   func(ctx context.Context, s *Step) error { return (&rounds{Step: s}).run(ctx) },
 }
 
 // UpdatesFailed says that updates failed although the host is fine: the node goes back into service, and its
@@ -258,12 +260,19 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 	r.Report.After = facts.Windows
 	r.Report.Reboots = r.reboots
 	r.Report.Failed = r.failed
-	if facts.Busy != "" {
-		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run octopatch start and octopatch exit"}
+	for _, i := range facts.Instances {
+		if strings.EqualFold(i.Node, r.Node) {
+			if err := r.sameFiles(i.Version); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Report.Busy = facts.Busy; facts.Busy != "" {
+		return &Fault{Subject: r.Node, Problem: "Windows still installs: " + facts.Busy, Remedy: "wait for it to end, then run " + GoOn}
 	}
 	if len(facts.Pending) > 0 {
 		if r.Rules.Reboot != RebootNever {
-			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run octopatch start and octopatch exit"}
+			f := &Fault{Subject: r.Node, Problem: "a reboot is still pending: " + strings.Join(facts.Pending, ", "), Remedy: "look at the host, reboot it by hand, then run " + GoOn}
 			if len(r.failed) > 0 {
 				f.Problem += "; " + (&UpdatesFailed{Outcomes: r.failed}).Error()
 			}

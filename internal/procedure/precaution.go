@@ -56,8 +56,12 @@ func LeftoverOf(name, description string) Leftover {
 // What a revert rewinds.
 const (
 	RewindsDisks   = "every local disk" // the journal on the host too
-	RewindsNothing = "nothing by itself"
+	RewindsWindows = "the files and the registry of Windows itself"
+	RewindsNothing = "nothing by itself" // only a human can go back to it
 )
+
+// ErrByHand: the provider cannot do it from here; the fault says how it is done, or that nothing is to be done.
+var ErrByHand = errors.New("only by hand")
 
 // Provider takes precautions of one kind. A lost reply is an error of Transient kind: Find tells the truth.
 type Provider interface {
@@ -74,6 +78,12 @@ type Provider interface {
 	Remove(ctx context.Context, p Point) error
 	// Rewinds is one of the constants above.
 	Rewinds() string
+}
+
+// Prover is a provider whose system keeps a record of how a revert ended.
+type Prover interface {
+	// Reverted is nil once the system says that its last revert succeeded; it is asked when the machine is back.
+	Reverted(ctx context.Context, p Point) error
 }
 
 var precaution = Phase{
@@ -167,11 +177,20 @@ func (s *Step) halfTaken(ctx context.Context, p Point) {
 	if err == nil {
 		err = s.Provider.Remove(ctx, p)
 	}
-	if err != nil {
+	s.removed(taken, err)
+}
+
+// removed notes what came of removing it. What nobody can remove stays, and is no fault of anybody.
+func (s *Step) removed(taken *TakenPrecaution, err error) {
+	switch {
+	case err == nil:
+		taken.State = PrecautionRemoved
+	case errors.Is(err, ErrByHand):
+		taken.State = PrecautionKept
+		s.progress("the precaution %s stays: %v", taken.Name, err)
+	default:
 		s.leftPrecaution(taken, err)
-		return
 	}
-	taken.State = PrecautionRemoved
 }
 
 func (s *Step) leftPrecaution(taken *TakenPrecaution, err error) {
@@ -200,12 +219,9 @@ func (s *Step) endPrecaution(ctx context.Context) {
 	err := s.settle(ctx, "remove the precaution "+p.Name,
 		func(ctx context.Context) error { return s.Provider.Remove(ctx, p) },
 		func(ctx context.Context) (bool, error) { found, err := s.Provider.Find(ctx, p); return !found, err })
-	if err != nil {
-		s.leftPrecaution(taken, err)
-		return
+	if s.removed(taken, err); err == nil {
+		s.progress("the precaution %s is removed: the node is healthy", p.Name)
 	}
-	taken.State = PrecautionRemoved
-	s.progress("the precaution %s is removed: the node is healthy", p.Name)
 }
 
 // Fate says in words what has become of it.
@@ -216,6 +232,9 @@ func (t TakenPrecaution) Fate() string {
 	case PrecautionTaking:
 		return "begun, and it is not known whether it is there"
 	case PrecautionKept:
+		if t.Expires == 0 {
+			return "stays: it cannot be removed from here"
+		}
 		return "kept until " + time.Unix(t.Expires, 0).UTC().Format("2006-01-02 15:04 MST")
 	case PrecautionLeft:
 		return "could not be removed: remove it by hand"
@@ -237,6 +256,3 @@ func WarnOfLeftovers(list []Leftover, now time.Time) []string {
 	}
 	return words
 }
-
-// ErrByHand: the provider cannot do it from here; the fault says how it is done.
-var ErrByHand = errors.New("only by hand")

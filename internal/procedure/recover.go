@@ -215,6 +215,11 @@ func (s *Step) reverted(ctx context.Context, before HostFacts) error {
 	case s.Provider.Rewinds() == RewindsDisks && facts.Journal.Counter >= ours.Counter:
 		return unproved("the journal on the host was not rewound")
 	}
+	if prover, ok := s.Provider.(Prover); ok {
+		if err := prover.Reverted(ctx, s.point()); err != nil {
+			return err
+		}
+	}
 	for _, i := range facts.Instances { // the host may not have answered before
 		if strings.EqualFold(i.Node, s.Node) {
 			s.Instance = i

@@ -19,6 +19,7 @@ type NodeReport struct {
 	Phases        []PhaseReport    `json:"phases"`
 	Timeline      Timeline         `json:"timeline"`
 	Next          string           `json:"next,omitempty"` // the command that goes on from here
+	Busy          string           `json:"-"`              // what installed there at the end of patch
 }
 
 // PhaseReport is how one phase ended.

@@ -52,7 +52,9 @@ type Rules struct {
 	WindowStart    time.Time // zero: the run's start
 	WindowLength   time.Duration
 	MaxFailedNodes int
-	StopBy         time.Time     // the service is not stopped any later, so that the rest fits into the window; zero: any time
+	StopBy         time.Time     // the service is not stopped any later, so that the rest fits before the end; zero: any time
+	PatchBy        time.Time     // the same for the first change of patch
+	Ends           string        // what ends then: the window, or the login to Octopus
 	Deadman        time.Duration // 0: no dead-man switch
 }
 

@@ -15,6 +15,9 @@ var start = Phase{
 	HA:     "Start the Octopus Server windows service on that node",
 	Limit:  func(Rules) time.Duration { return 3*startLimit + healthLimit },
 	Do: func(ctx context.Context, s *Step) error {
+		if err := s.sameFiles(s.Instance.Version); err != nil {
+			return err
+		}
 		s.Book.Octopus().StartBegan = true
 		err := s.changeServices(ctx, "start "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
 			return s.Host.Start(ctx, c, StartOrder{Limit: startLimit})
@@ -24,6 +27,16 @@ var start = Phase{
 		}
 		return s.becomesHealthy(ctx)
 	},
+}
+
+// sameFiles refuses an Octopus.Server.exe of another version than before: to start it would upgrade the database.
+func (s *Step) sameFiles(version string) error {
+	before := s.Book.Octopus().FileVersion
+	if version == "" || before == "" || version == before {
+		return nil
+	}
+	return &Fault{Subject: s.Node, Problem: fmt.Sprintf("Octopus.Server.exe is of version %s and was %s before", version, before), Cause: errVersionChanged,
+		Remedy: "patching must not change Octopus, and starting this one would upgrade its database: find out who has upgraded it"}
 }
 
 // ErrNoNodeURL is what Ping answers for a node without an own URL.
@@ -104,8 +117,7 @@ func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth
 // rebootMatters: a reboot that is pending counts against the node's health once this run has begun to patch it,
 // unless reboots are the operator's own. One that was pending before, on a node that is only put back, is as it was.
 func (s *Step) rebootMatters() bool {
-	_, patching := s.Book.Journal().Phases[Patch]
-	return patching && s.Rules.Reboot != RebootNever
+	return s.Book.Journal().Phases[Patch].Began != 0 && s.Rules.Reboot != RebootNever
 }
 
 // running lists those of the services that ran before this run; without a journal's word all of them did.

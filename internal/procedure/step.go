@@ -1,6 +1,7 @@
 package procedure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ type awaited struct {
 	what  string
 	every time.Duration
 	limit time.Duration
+	told  time.Duration // the limit as the operator has set it, where the wait has a grace on top; 0: limit
 }
 
 // await asks until the answer is yes. A state that cannot be read is asked for again, for patienceRead at
@@ -101,7 +103,7 @@ func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (
 		if now.Sub(began) >= w.limit {
 			return &Fault{Kind: ErrTimeout, Subject: s.Node, Problem: fmt.Sprintf("waited %s for %s", w.limit, what), Cause: err}
 		}
-		s.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: now.Sub(began).Seconds(), Limit: w.limit.Seconds()})
+		s.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: now.Sub(began).Seconds(), Limit: cmp.Or(w.told, w.limit).Seconds()})
 		// On a grid, so that the time that the questions take does not add up.
 		if next = next.Add(w.every); next.Before(s.Clock.Now()) {
 			next = s.Clock.Now().Add(w.every)

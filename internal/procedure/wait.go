@@ -80,6 +80,9 @@ func (w *drainWait) queueRunsEmpty(ctx context.Context) error {
 		if err != nil {
 			return false, "", err
 		}
+		if err := w.inTime(l); err != nil {
+			return false, "", err
+		}
 		if len(l.later) > 0 {
 			w.once("later", "not awaited, they are queued for later: %s", Names(l.later))
 		}
@@ -98,7 +101,7 @@ func (w *drainWait) queueRunsEmpty(ctx context.Context) error {
 // nodeRunsEmpty waits until the node works on nothing that must be waited for: settleAfter has passed since
 // it was drained, and two samples in a row are idle.
 func (w *drainWait) nodeRunsEmpty(ctx context.Context) error {
-	return w.await(ctx, awaited{what: "tasks on the node", every: pollEvery, limit: w.Rules.DrainTimeout + cancelLimit}, w.sample)
+	return w.await(ctx, awaited{what: "tasks on the node", every: pollEvery, limit: w.Rules.DrainTimeout + cancelLimit, told: w.Rules.DrainTimeout}, w.sample)
 }
 
 // sample is one look; it enforces the drain limit and the rule for tasks that wait for a human.
@@ -111,6 +114,9 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	if err := w.interruptions(ctx, &l); err != nil {
 		return false, "", err
 	}
+	if err := w.inTime(l); err != nil {
+		return false, "", err
+	}
 	if l.idle() {
 		w.blind = 0
 		if rest > 0 {
@@ -120,10 +126,6 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 		return w.calm >= 2, "a second idle sample", nil
 	}
 	w.calm = 0
-	if by := w.Rules.StopBy; !by.IsZero() && w.Clock.Now().After(by) {
-		return false, "", &Fault{Kind: ErrStopped, Subject: w.Node, Problem: "the window leaves no time to patch it any more; still open: " + l.holdups(),
-			Remedy: "begin earlier, or set a longer OCTOPATCH_WINDOW"}
-	}
 	if w.Clock.Since(w.began) >= w.Rules.DrainTimeout {
 		if err := w.overdue(ctx, l); err != nil {
 			return false, "", err
@@ -132,7 +134,28 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	if err := w.seesEnough(l); err != nil {
 		return false, "", err
 	}
-	return false, l.holdups(), nil
+	what := l.holdups()
+	if w.cancelled {
+		what += fmt.Sprintf(" (the drain limit is over; they were asked to cancel, and have %s more to end)", cancelLimit)
+	}
+	return false, what, nil
+}
+
+// inTime ends the wait once there is no time left for what follows it, whether or not the node has just become idle.
+func (w *drainWait) inTime(l load) error {
+	open := ""
+	if !l.idle() {
+		open = "; still open: " + l.holdups()
+	}
+	return w.tooLate(w.Rules.StopBy, open)
+}
+
+// tooLate is the fault of a node that cannot be back in service before the end any more; nil while there is time.
+func (s *Step) tooLate(by time.Time, more string) error {
+	if by.IsZero() || !s.Clock.Now().After(by) {
+		return nil
+	}
+	return &Fault{Kind: ErrStopped, Subject: s.Node, Problem: s.Rules.Ends + " leaves no time to patch it any more" + more, Remedy: "begin earlier, or let it last longer"}
 }
 
 // holding lists the tasks that are awaited by the rule for those that wait for a human.

@@ -18,6 +18,10 @@ func Status(w io.Writer, open []procedure.Standing) {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j.Journal)), moment(j.Updated))
+		if j.Finished {
+			fmt.Fprintf(w, "  the run has ended there, and everything is put back; only octopatch's folder is left\n  next: %s removes it\n", procedure.GoOn)
+			continue
+		}
 		for _, p := range procedure.Phases() {
 			if rec, ok := j.Phases[p.Name]; ok {
 				if rec.Result == "" {
@@ -55,7 +59,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 	if j.Doubt != "" {
 		fmt.Fprintf(w, "  UNKNOWN: %s\n", plain(j.Doubt))
 	}
-	run := "octopatch run"
+	if j.Busy != "" {
+		fmt.Fprintf(w, "  Windows installs there now: %s\n", plain(j.Busy))
+	}
+	run := procedure.GoOn
 	switch l := j.Lease; {
 	case l == nil:
 	case l.Released:
@@ -75,7 +82,11 @@ func surviving(w io.Writer, j procedure.Standing) {
 		fmt.Fprintf(w, "  next: %s\n", run)
 		return
 	}
-	fmt.Fprintf(w, "  next: OCTOPATCH_NODE=%s octopatch %s, or %s\n", plain(j.Node), j.Next(), run)
+	if j.Busy != "" { // nothing is started beside an installation, and run waits for its end
+		fmt.Fprintf(w, "  next: %s\n", run)
+		return
+	}
+	fmt.Fprintf(w, "  next: %s; by the next phase alone: %s\n", run, plain(j.Alone()))
 }
 
 // moment is a time of the journal, in UTC, because host and reader may be in different zones.

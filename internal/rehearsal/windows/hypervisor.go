@@ -40,6 +40,14 @@ func (m *Machine) Points() []string {
 
 // TakePoint takes a snapshot of the disks.
 func (m *Machine) TakePoint(name string) error {
+	err := m.takePoint(name)
+	if err == nil {
+		m.log("snapshot take", name, "applied")
+	}
+	return err
+}
+
+func (m *Machine) takePoint(name string) error {
 	files, err := m.readFiles()
 	if err != nil {
 		return err
@@ -50,7 +58,15 @@ func (m *Machine) TakePoint(name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := &point{name: name, database: database, folders: maps.Clone(m.folders), registry: map[string]*key{}, files: files, sddl: map[string]string{}}
+	p := m.capture()
+	p.name, p.files, p.database = name, files, database
+	m.points = append(m.points, p)
+	return nil
+}
+
+// capture is the machine as its disks hold it, without what lies below ProgramData. The caller holds the lock.
+func (m *Machine) capture() *point {
+	p := &point{folders: maps.Clone(m.folders), registry: map[string]*key{}, sddl: map[string]string{}}
 	for _, s := range m.services {
 		p.services = append(p.services, *s)
 	}
@@ -68,9 +84,7 @@ func (m *Machine) TakePoint(name string) error {
 			p.sddl[path] = g.sddl
 		}
 	}
-	m.points = append(m.points, p)
-	m.log("snapshot take", name, "applied")
-	return nil
+	return p
 }
 
 func (k *key) copy() *key {
@@ -81,6 +95,14 @@ func (k *key) copy() *key {
 
 // RemovePoint removes a snapshot; its machine goes on as it is.
 func (m *Machine) RemovePoint(name string) error {
+	err := m.removePoint(name)
+	if err == nil {
+		m.log("snapshot remove", name, "applied")
+	}
+	return err
+}
+
+func (m *Machine) removePoint(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.IndexFunc(m.points, func(p *point) bool { return p.name == name })
@@ -88,13 +110,28 @@ func (m *Machine) RemovePoint(name string) error {
 		return ErrNoPoint
 	}
 	m.points = slices.Delete(m.points, i, i+1)
-	m.log("snapshot remove", name, "applied")
 	return nil
 }
 
 // RevertTo cuts the machine's power, whatever it does, puts its disks back and powers it on. It returns once the
 // machine begins to boot.
 func (m *Machine) RevertTo(name string) error {
+	if !slices.Contains(m.Points(), name) {
+		return ErrNoPoint
+	}
+	m.log("snapshot revert", name, "applied")
+	err := m.applyPoint(name)
+	if err == nil {
+		m.powerOn()
+	}
+	return err
+}
+
+// powerOn lets a machine boot that is off.
+func (m *Machine) powerOn() { m.spawn(m.boot) }
+
+// applyPoint cuts the machine's power and puts its disks back; it stays off.
+func (m *Machine) applyPoint(name string) error {
 	m.mu.Lock()
 	i := slices.IndexFunc(m.points, func(p *point) bool { return p.name == name })
 	if i < 0 {
@@ -102,7 +139,6 @@ func (m *Machine) RevertTo(name string) error {
 		return ErrNoPoint
 	}
 	p := m.points[i]
-	m.log("snapshot revert", name, "applied")
 	m.power++ // a restart that is on its way ends here
 	if m.pending != nil {
 		m.pending()
@@ -127,16 +163,15 @@ func (m *Machine) RevertTo(name string) error {
 		p.database()
 	}
 	m.mu.Lock()
-	m.restore(p)
+	m.putBack(p)
 	m.mu.Unlock()
-	m.spawn(m.boot)
 	return nil
 }
 
 const revertTakes = 30 * time.Second
 
-// restore puts back what a disk holds. The caller holds the lock.
-func (m *Machine) restore(p *point) {
+// putBack puts back what a disk holds. The caller holds the lock.
+func (m *Machine) putBack(p *point) {
 	for i, was := range p.services {
 		s := m.services[i] // services come and go with nobody
 		s.start, s.delayed, s.path = was.start, was.delayed, was.path

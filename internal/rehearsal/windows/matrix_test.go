@@ -11,22 +11,33 @@ import (
 	"github.com/octopatch/octopatch/internal/winhost/scripts"
 )
 
-// table is what the matrix shows under go test -v.
+// suite is a part of the matrix: states of a host, and what is asked of it in each of them.
+type suite struct {
+	states []state
+	cells  func(state) []cell
+}
+
+func suites() []suite {
+	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}}
+}
+
+// table is what a suite shows under go test -v.
 type table struct {
+	suite
 	mu    sync.Mutex
-	cells map[string]string
+	marks map[string]string
 }
 
 func (t *table) set(row, column, mark string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cells == nil {
-		t.cells = map[string]string{}
+	if t.marks == nil {
+		t.marks = map[string]string{}
 	}
-	if had := t.cells[row+"|"+column]; had != "" && had != "ok" {
+	if had := t.marks[row+"|"+column]; had != "" && had != "ok" {
 		return // what was worse stays
 	}
-	t.cells[row+"|"+column] = mark
+	t.marks[row+"|"+column] = mark
 }
 
 func (t *table) String() string {
@@ -34,16 +45,17 @@ func (t *table) String() string {
 	defer t.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nPowerShell and twin: the same answer and the same host afterwards\n| %-26s |", "state")
-	for _, c := range cells(state{}) {
+	columns := t.cells(state{})
+	for _, c := range columns {
 		fmt.Fprintf(&b, " %-7s |", c.name)
 	}
-	for _, s := range states() {
-		if _, asked := t.cells[s.name+"|"+cells(state{})[0].name]; !asked {
+	for _, s := range t.states {
+		if _, asked := t.marks[s.name+"|"+columns[0].name]; !asked {
 			continue // with -run
 		}
 		fmt.Fprintf(&b, "\n| %-26s |", s.name)
-		for _, c := range cells(state{}) {
-			fmt.Fprintf(&b, " %-7s |", t.cells[s.name+"|"+c.name])
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %-*s |", max(7, len(c.name)), t.marks[s.name+"|"+c.name])
 		}
 	}
 	return b.String()
@@ -58,7 +70,7 @@ func (t *table) bySource() string {
 	for _, s := range sources() {
 		fmt.Fprintf(&b, "\n| %-26s |", s.name)
 		for _, source := range updateSources {
-			fmt.Fprintf(&b, " %-*s |", len(source), t.cells[s.name+"|"+source])
+			fmt.Fprintf(&b, " %-*s |", len(source), t.marks[s.name+"|"+source])
 		}
 	}
 	return b.String()
@@ -76,15 +88,20 @@ func TestPowerShellConformance(t *testing.T) {
 		Trust(proved)
 	}
 	seen := map[string]bool{}
-	var shown, searched table
+	var tables []*table
+	var searched table
 	t.Run("all", func(t *testing.T) {
-		for _, s := range states() {
-			for _, c := range cells(s) {
-				seen[c.name], seen[c.script] = true, true
-				t.Run(s.name+"/"+c.name, func(t *testing.T) {
-					t.Parallel()
-					conform(t, &shown, s, c)
-				})
+		for _, part := range suites() {
+			shown := &table{suite: part}
+			tables = append(tables, shown)
+			for _, s := range part.states {
+				for _, c := range part.cells(s) {
+					seen[c.name], seen[c.script] = true, true
+					t.Run(s.name+"/"+c.name, func(t *testing.T) {
+						t.Parallel()
+						conform(t, shown, s, c)
+					})
+				}
 			}
 		}
 		for name, steps := range stories() {
@@ -102,7 +119,11 @@ func TestPowerShellConformance(t *testing.T) {
 			}
 		}
 	})
-	t.Log(shown.String())
+	for _, shown := range tables {
+		if len(shown.marks) > 0 { // with -run, not all of them
+			t.Log(shown.String())
+		}
+	}
 	t.Log(searched.bySource())
 	for _, name := range scripts.Names() {
 		if !seen[name] {

@@ -146,6 +146,7 @@ func (m *Machine) boot() {
 	m.bootTime = m.clock.Now().Truncate(time.Microsecond)
 	m.up, m.leaving = true, false
 	m.agent.blocked, m.agent.installing, m.agent.processor = false, false, 0
+	m.goBack()
 	m.session, m.shutdown = context.WithCancel(m.life)
 	session := m.session
 	servicing := 0

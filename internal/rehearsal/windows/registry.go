@@ -41,6 +41,9 @@ func (m *Machine) makeRegistry() {
 	m.setValue(keyNetlogon, "DisplayName", "Netlogon")
 	m.setValue(keyOctopus, "InstallLocation", m.program)
 	m.makeKey(keyLogon, true)
+	if m.onClient() {
+		m.setValue(keyRestore, "RPSessionInterval", 1)
+	}
 	if m.has("auto-reboot-policy") {
 		m.setValue(keyPolicy+`\AU`, "NoAutoUpdate", 0)
 		m.setValue(keyPolicy+`\AU`, "AUOptions", 4)
@@ -88,6 +91,14 @@ func (m *Machine) readValue(path, name string) any {
 		if strings.EqualFold(n, name) {
 			return v
 		}
+	}
+	return nil
+}
+
+// valueLocked is readValue for a caller that holds the lock, and knows how the name is spelt.
+func (m *Machine) valueLocked(path, name string) any {
+	if k := m.registry[strings.ToLower(path)]; k != nil {
+		return k.values[name]
 	}
 	return nil
 }

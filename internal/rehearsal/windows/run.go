@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,7 +130,7 @@ func (m *Machine) runCommand(ctx context.Context, c wsman.Command, text string) 
 	one := decode(stdin)
 	fate := Fate(0)
 	if one.script != "" {
-		fate = m.fate(one.script)
+		fate = m.fate(one.write())
 	}
 	what := m.name(one)
 	if what != "" && fate == 0 {
@@ -237,6 +238,16 @@ func decode(stdin []byte) call {
 	return one
 }
 
+// write is what tests and faults know a script by: its name, and that of a Hyper-V host by what it is asked.
+func (c call) write() string {
+	if c.script != "hyperv" {
+		return c.script
+	}
+	var request struct{ Action string }
+	_ = json.Unmarshal(c.json, &request) // one that cannot be read asks for nothing
+	return "checkpoint-" + request.Action
+}
+
 // name is what the world's log calls the change that a script makes, or empty.
 func (m *Machine) name(one call) string {
 	var request struct {
@@ -259,6 +270,10 @@ func (m *Machine) name(one call) string {
 		return "host " + one.script
 	case "lease":
 		return m.leaseWrite(one)
+	case "hyperv":
+		if write := one.write(); slices.Contains(checkpointWrites, write) {
+			return strings.Replace(write, "-", " ", 1)
+		}
 	case "work":
 		return "host work " + request.Mode
 	}
@@ -303,6 +318,7 @@ func (m *Machine) logWrite(what string, one call, fate string) {
 func detail(one call) string {
 	var request struct {
 		Job    string `json:"job"`
+		Name   string `json:"name"` // of a checkpoint
 		Change *struct {
 			Intent *struct {
 				Phase string `json:"phase"`
@@ -313,10 +329,10 @@ func detail(one call) string {
 	switch {
 	case json.Unmarshal(one.json, &request) != nil:
 		return ""
-	case request.Job == "" && request.Change != nil && request.Change.Intent != nil:
+	case request.Job+request.Name == "" && request.Change != nil && request.Change.Intent != nil:
 		return request.Change.Intent.What
 	}
-	return request.Job
+	return request.Job + request.Name
 }
 
 // tail passes output on and remembers whether an answer line was in it.

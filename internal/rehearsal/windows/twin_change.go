@@ -31,7 +31,16 @@ func twinReboot(t *twin) error {
 	if t.workerRuns() && t.workMode() == "install" {
 		return &stop{"busy", "the worker is still installing", ""}
 	}
-	restart := []string{"/r", "/t", "5", "/d", "p:2:17", "/c", t.text("comment")}
+	state, err := t.restart(t.text("comment"))
+	if err != nil {
+		return err
+	}
+	return t.answer(object{"state": state})
+}
+
+// restart asks for a restart in five seconds.
+func (t *twin) restart(comment string) (string, error) {
+	restart := []string{"/r", "/t", "5", "/d", "p:2:17", "/c", comment}
 	_, code := t.m.shutdownCommand(restart)
 	if code == 1190 {
 		t.m.shutdownCommand([]string{"/a"})
@@ -39,11 +48,11 @@ func twinReboot(t *twin) error {
 	}
 	switch code {
 	case 0:
-		return t.answer(object{"state": "issued"})
+		return "issued", nil
 	case 1115, 1717:
-		return t.answer(object{"state": "restarting"})
+		return "restarting", nil
 	}
-	return &stop{"reboot", fmt.Sprintf("shutdown.exe ended with %d", code), hresult(0x80070000 | uint32(code))}
+	return "", &stop{"reboot", fmt.Sprintf("shutdown.exe ended with %d", code), hresult(0x80070000 | uint32(code))}
 }
 
 func twinClear(t *twin) error {

@@ -10,7 +10,7 @@ func (m *Machine) windowsFacts() object {
 	ubr, _ := m.readValue(keyVersion, "UBR").(int)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return object{"boot": m.fileTime(), "bootTime": m.bootTime.Unix(), "caption": caption, "build": build, "ubr": ubr}
+	return object{"boot": m.fileTime(), "bootTime": m.bootTime.Unix(), "caption": m.caption(), "build": build, "ubr": ubr}
 }
 
 func (s *service) facts(dependents []string) object {

@@ -3,7 +3,7 @@
 function Get-CimInstance {
     [CmdletBinding()]
     param([Parameter(Position = 0)][string]$ClassName, [string]$Filter, [string]$Namespace)
-    foreach ($instance in @(Invoke-Machine 'cim' @{ class = $ClassName })) {
+    foreach ($instance in @(Invoke-Machine 'cim' @{ class = $ClassName; namespace = $Namespace })) {
         if ($null -ne $instance.PSObject.Properties['LastBootUpTime']) {
             $instance.LastBootUpTime = [DateTime]::FromFileTimeUtc([long]$instance.LastBootUpTime).ToLocalTime()
         }
@@ -13,6 +13,12 @@ function Get-CimInstance {
         }
         $instance
     }
+}
+
+function Invoke-CimMethod {
+    [CmdletBinding()]
+    param([Parameter(Position = 0)][string]$ClassName, [Parameter(Position = 1)][System.Collections.IDictionary]$Arguments = @{}, [Parameter(Position = 2)][string]$MethodName, [string]$Namespace)
+    return Invoke-Machine 'cim method' @{ class = $ClassName; method = $MethodName; arguments = $Arguments }
 }
 
 function New-Controller([object]$Service) {

@@ -164,6 +164,7 @@ const revertTakes = 30 * time.Second
 
 // putBack puts back what a disk holds. The caller holds the lock.
 func (m *Machine) putBack(p *point) {
+	m.asBefore = true
 	for i, was := range p.services {
 		s := m.services[i] // services come and go with nobody
 		s.start, s.delayed, s.path = was.start, was.delayed, was.path

@@ -89,6 +89,7 @@ type Machine struct {
 	points     []*point  // snapshots, oldest first
 	vms        []*vm     // virtual machines of a Hyper-V host
 	power      int       // how often the power was cut
+	asBefore   bool      // its disks are those of a snapshot: what patching has broken is whole again
 	restore    systemRestore
 }
 

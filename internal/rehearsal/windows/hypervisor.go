@@ -21,6 +21,7 @@ type point struct {
 	updates  []update
 	files    map[string][]byte // below ProgramData; a directory has none
 	sddl     map[string]string
+	database func() // puts back what of Octopus' database lies on the disks; nil: none of it does
 }
 
 // ErrNoPoint: there is no snapshot of that name.
@@ -51,10 +52,14 @@ func (m *Machine) takePoint(name string) error {
 	if err != nil {
 		return err
 	}
+	var database func()
+	if m.o.SaveDatabase != nil {
+		database = m.o.SaveDatabase()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.capture()
-	p.name, p.files = name, files
+	p.name, p.files, p.database = name, files, database
 	m.points = append(m.points, p)
 	return nil
 }
@@ -154,6 +159,9 @@ func (m *Machine) applyPoint(name string) error {
 	if err := m.writeFiles(p); err != nil {
 		return err
 	}
+	if p.database != nil {
+		p.database()
+	}
 	m.mu.Lock()
 	m.putBack(p)
 	m.mu.Unlock()
@@ -164,7 +172,6 @@ const revertTakes = 30 * time.Second
 
 // putBack puts back what a disk holds. The caller holds the lock.
 func (m *Machine) putBack(p *point) {
-	m.asBefore = true
 	for i, was := range p.services {
 		s := m.services[i] // services come and go with nobody
 		s.start, s.delayed, s.path = was.start, was.delayed, was.path

@@ -71,6 +71,14 @@ func mutants() []mutant {
 		{"somebody's folder is removed: -ne becomes -eq", "imager", "-ne $env:COMPUTERNAME) { return $null }", "-eq '') { return $null }", "image of another computer", "imager remove"},
 		{"what fails is left at the target", "imager", "        Remove-Folder\n        throw", "        throw", "image fails", "imager take"},
 		{"an exclusive update: 2 becomes 1", "worker", "'Impact' 0) -eq 2", "'Impact' 0) -eq 1", "exclusive update", "worker"},
+		{"a checkpoint with the memory would do", "hyperv", "-CheckpointType ProductionOnly", "-CheckpointType Production", "not at rest", "hyperv take"},
+		{"the type is not put back", "hyperv", "-CheckpointType $Matches['type']", "-CheckpointType ProductionOnly", "standard checkpoints", "hyperv take"},
+		{"the guest's name: -ne becomes -eq", "hyperv", "$short -ne [string]$Request.computer", "$short -eq [string]$Request.computer", "another computer in it", "hyperv revert"},
+		{"a name that begins like ours", "hyperv", ".StartsWith($name + ', expires ')", ".StartsWith($name)", "checkpoints of others", "hyperv remove"},
+		{"a name with wildcards", "hyperv", "[string]$_.Name -eq [string]$Request.vm", "[string]$_.Name -like [string]$Request.vm", "wildcards in the name", "hyperv take"},
+		{"it is reverted twice", "hyperv", "if ($before -eq $after) { ", "if ($true) { ", "reverted already", "hyperv revert"},
+		{"it is left off", "hyperv", "-ne 'Running') { Start-VM", "-eq 'Running') { Start-VM", "checkpoint there", "hyperv revert"},
+		{"Hyper-V's work is not awaited", "hyperv", "if (-not $work.Count) { return }", "return", "merging", "hyperv take"},
 	}
 }
 
@@ -84,34 +92,25 @@ func (m mutant) mutate(t *testing.T) string {
 	return strings.ReplaceAll(text, m.from, m.to)
 }
 
-func columnOf(s state, name string) cell {
+// place finds the state and the column of a mutant in the suites.
+func (m mutant) place() (state, cell, bool) {
 	for _, part := range suites() {
-		for _, c := range part.cells(s) {
-			if c.name == name {
-				return c
+		for _, s := range part.states {
+			for _, c := range part.cells(s) {
+				if s.name == m.state && c.name == m.column {
+					return s, c, true
+				}
 			}
 		}
 	}
-	return cell{}
-}
-
-// rows are the states of all suites, by name.
-func rows() map[string]state {
-	all := map[string]state{}
-	for _, part := range suites() {
-		for _, s := range part.states {
-			all[s.name] = s
-		}
-	}
-	return all
+	return state{}, cell{}, false
 }
 
 // TestMutantsAreOfTheScripts needs no PowerShell: each fault on the list can still be made, and has its place.
 func TestMutantsAreOfTheScripts(t *testing.T) {
 	t.Parallel()
-	rows := rows()
 	for _, m := range mutants() {
-		if rows[m.state].name == "" || columnOf(state{}, m.column).name == "" {
+		if _, _, ok := m.place(); !ok {
 			t.Errorf("%s: there is no state %q or no column %q", m.name, m.state, m.column)
 		}
 		if m.mutate(t) == scripts.Text(m.script) {
@@ -123,15 +122,15 @@ func TestMutantsAreOfTheScripts(t *testing.T) {
 // TestPowerShellMutants: the conformance suite turns red for every fault on the list.
 func TestPowerShellMutants(t *testing.T) {
 	needPowerShell(t)
-	rows := rows()
 	var mu sync.Mutex
 	marks := map[string]string{}
 	t.Run("all", func(t *testing.T) {
 		for i, m := range mutants() {
 			t.Run(fmt.Sprintf("%02d", i+1), func(t *testing.T) {
 				t.Parallel()
-				s, c, text := rows[m.state], columnOf(rows[m.state], m.column), m.mutate(t)
-				if m.script == "worker" || m.script == "imager" {
+				s, c, _ := m.place()
+				text := m.mutate(t)
+				if m.script == "worker" || m.script == "imager" { // tasks run them
 					c = withWorker(c, text)
 					text = scripts.Text(c.script)
 				}

@@ -26,7 +26,14 @@ func strike(t *testing.T, name, speed string) struck {
 	if strings.HasPrefix(name, "maintenance-") { // a cluster has no use for Maintenance Mode
 		nodes = "1"
 	}
-	got := octopatch(t.Context(), []string{"OCTOPATCH_REHEARSAL_NODES=" + nodes, "OCTOPATCH_REHEARSAL_SPEED=" + speed, "OCTOPATCH_REHEARSAL_FAULTS=" + name}, "rehearse")
+	environ := []string{"OCTOPATCH_REHEARSAL_NODES=" + nodes, "OCTOPATCH_REHEARSAL_SPEED=" + speed, "OCTOPATCH_REHEARSAL_FAULTS=" + name}
+	if strings.Contains(name, "checkpoint") || strings.Contains(name, "hyperv") { // on a Hyper-V host
+		environ = append(environ, "OCTOPATCH_PRECAUTION=hyperv")
+	}
+	if strings.HasSuffix(name, "checkpoint-revert") { // of a node that does not get well, or nothing is reverted
+		environ = with(environ, "OCTOPATCH_REHEARSAL_FAULTS="+name+",reboot-hangs@OCTO-01", "OCTOPATCH_ON_FAILURE=recover", "OCTOPATCH_REBOOT_TIMEOUT=30m")
+	}
+	got := octopatch(t.Context(), environ, "rehearse")
 	kept, broken := promises(got.out)
 	if kept+len(broken) == 0 {
 		broken = []string{"the world gives no account of itself"}

@@ -67,6 +67,10 @@ func (s *session) provider(runner operator.Runner, w *wired) (procedure.Provider
 	case "command":
 		lines := precaution.Lines{Take: o.PrecautionTake, Verify: o.PrecautionVerify, Revert: o.PrecautionRevert, Remove: o.PrecautionRemove}
 		return precaution.Command{Runner: runner, Lines: lines, Limit: o.PrecautionTimeout}, nil
+	case "hyperv":
+		return &precaution.HyperV{Open: w.hyperV, VMs: o.HyperVVMs, Limit: o.PrecautionTimeout, Say: func(node, text string) {
+			s.sink.Event(procedure.Event{Type: procedure.Progress, Time: w.clock.Now(), Node: node, Message: text})
+		}}, nil
 	case "vsphere":
 		ca, err := readFile(o.VSphereCAFile, "OCTOPATCH_VSPHERE_CA_FILE")
 		return precaution.VSphere{

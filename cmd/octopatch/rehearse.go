@@ -39,11 +39,16 @@ func rehearse(ctx context.Context, s *session) int {
 // withWorld builds the world that the settings ask for. What the user has set himself wins over what the
 // world brings, so that limits and rules can be tried; where it is reached is the world's to say.
 func (s *session) withWorld(ctx context.Context, do func(context.Context, *session, *rehearsal.World) int) int {
-	o, err := settings.Load(s.environ, settings.Nothing)
+	chosen := s.env("OCTOPATCH_PRECAUTION")
+	if !slices.Contains(offered, chosen) {
+		chosen = ""
+	}
+	asked := slices.DeleteFunc(slices.Clone(s.environ), func(item string) bool { return item == "OCTOPATCH_PRECAUTION="+chosen }) // the world has the variables that belong to it
+	o, err := settings.Load(asked, settings.Nothing)
 	if err != nil {
 		return s.refuse(err)
 	}
-	w, err := rehearsal.New(rehearsal.Options{Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
+	w, err := rehearsal.New(rehearsal.Options{HyperV: chosen == "hyperv", Nodes: o.RehearsalNodes, Speed: o.RehearsalSpeed, Seed: int64(o.RehearsalSeed), Faults: o.RehearsalFaults, PowerShell: o.RehearsalPowerShell, WinRM: o.RehearsalWinRM, Keyless: o.RehearsalKeyless, Program: self()})
 	switch {
 	case errors.Is(err, rehearsal.ErrFaults):
 		return s.refuse(procedure.Refuse("OCTOPATCH_REHEARSAL_FAULTS", err.Error(), "octopatch rehearse --faults lists them"))
@@ -54,7 +59,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	environ := worldEnviron(w, o.Precaution)
+	environ := worldEnviron(w, chosen)
 	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
@@ -69,7 +74,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 }
 
 // offered are the precautions that the world has, besides none.
-var offered = []string{"command", "restore-point"}
+var offered = []string{"command", "hyperv", "restore-point"}
 
 // worldEnviron is what the world exports to somebody who chooses this precaution.
 func worldEnviron(w *rehearsal.World, chosen string) []string {
@@ -121,7 +126,7 @@ var reachesElsewhere = map[string]bool{"OCTOPUS_API_KEY": true, "OCTOPUS_ACCESS_
 
 // outside are beginnings of settings that would let a rehearsal act outside its world: the operator's own
 // commands, and the systems that hold his machines' snapshots.
-var outside = []string{"OCTOPATCH_NOTIFY", "OCTOPATCH_VSPHERE_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
+var outside = []string{"OCTOPATCH_NOTIFY", "OCTOPATCH_VSPHERE_", "OCTOPATCH_HYPERV_", "OCTOPATCH_HOOK_BEFORE_", "OCTOPATCH_HOOK_AFTER_", "OCTOPATCH_PATCH_COMMAND", "OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"}
 
 func leadsOut(name string) bool {
 	return reachesElsewhere[name] || slices.ContainsFunc(outside, func(beginning string) bool { return strings.HasPrefix(name, beginning) })

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/octopatch/octopatch/internal/clock"
@@ -114,44 +113,6 @@ func (s *session) wire() (*wired, error) {
 		}
 	}
 	return w, nil
-}
-
-// open makes the way to a node's host, once.
-func (w *wired) open(node, host string) (*winhost.Host, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if known, ok := w.hosts[node]; ok {
-		return known, nil
-	}
-	o := w.settings
-	login := o.Login(node)
-	port := o.Port
-	for _, n := range o.Nodes.List {
-		if strings.EqualFold(n.Name, node) && n.Port != 0 {
-			port = n.Port
-		}
-	}
-	switch {
-	case port == 0 && o.TLS:
-		port = 5986
-	case port == 0:
-		port = 5985
-	}
-	cache, keytab := o.KRB5CCache, o.KRB5Keytab
-	if !login.Password.IsZero() { // of the credentials file, which overrides what is said for all
-		cache, keytab = "", ""
-	}
-	client, err := winrm.New(winrm.Options{
-		Host: host, Port: port, TLS: o.TLS, Auth: o.Auth, Username: login.Username, Password: login.Password, CAPEM: w.hostCA, Insecure: o.Insecure, Clock: w.clock,
-		KRB5Conf: o.KRB5Conf, CCache: cache, Keytab: keytab,
-		Fingerprint: settings.PerNode(o.Fingerprint, node), ServerName: settings.PerNode(o.ServerName, node),
-	})
-	if err != nil {
-		return nil, err
-	}
-	w.clients = append(w.clients, client)
-	w.hosts[node] = winhost.New(node, winhost.OverWinRM(client), w.clock)
-	return w.hosts[node], nil
 }
 
 // guard knows where this process runs.

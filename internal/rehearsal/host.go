@@ -22,13 +22,14 @@ type host struct {
 
 func hostFaults() []fault.Fault { return windows.Faults() }
 
-func (w *World) newHost(o Options, name string) (*host, error) {
+// newHost puts a machine behind a listener.
+func (w *World) newHost(o Options, name string, build func(Options, *host) (*windows.Machine, error)) (*host, error) {
 	certificate, err := wsman.SelfSigned(w.loopback, name+".example.com")
 	if err != nil {
 		return nil, err
 	}
 	h := &host{name: name, fingerprint: wsman.Fingerprint(certificate)}
-	if h.computer, err = w.newComputer(o, h); err != nil {
+	if h.computer, err = build(o, h); err != nil {
 		return nil, err
 	}
 	if h.account, err = wsman.NewKerberos(h.fullName(), random(16)); err != nil {

@@ -17,7 +17,11 @@ func (w *World) file(name string) string { return filepath.Join(w.dir, name) }
 // Kerberos lives in wall time.
 func (w *World) handOutTickets() error {
 	var entries [][]byte
-	for _, h := range w.hosts {
+	hosts := w.hosts
+	if w.hyperv != nil {
+		hosts = append(hosts[:len(hosts):len(hosts)], w.hyperv)
+	}
+	for _, h := range hosts {
 		entry, err := h.account.Ticket(w.user, time.Now().Add(24*time.Hour))
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ type Options struct {
 	Faults     string        // "name[@node],…"
 	PowerShell bool          // real PowerShell executes the scripts
 	Program    string        // this program, as a shell starts it; empty: the world offers no precaution
+	HyperV     bool          // the nodes are virtual machines on a Hyper-V host
 	Keyless    bool          // the client logs on with GitHub's ID tokens, and has no key
 	Wire       func(Message) // is told each message of the client and to it; nil: nobody looks
 	WinRM      string        // how the client is told to reach the hosts: ntlm, kerberos or basic, and -https or -http; "": ntlm-https
@@ -84,6 +85,7 @@ type World struct {
 	tls       bool
 	program   string // this program, for the precaution's commands
 	snapshots *hypervisor
+	hyperv    *host // the Hyper-V host of all nodes; nil: they run on nothing that can be asked
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -135,11 +137,16 @@ func (w *World) start(o Options) error {
 		return err
 	}
 	for _, name := range names {
-		h, err := w.newHost(o, name)
+		h, err := w.newHost(o, name, w.newComputer)
 		if err != nil {
 			return err
 		}
 		w.hosts = append(w.hosts, h)
+	}
+	if o.HyperV {
+		if w.hyperv, err = w.newHost(o, hypervName, w.newHyperV); err != nil {
+			return err
+		}
 	}
 	if w.auth == "kerberos" {
 		return w.handOutTickets()
@@ -176,6 +183,9 @@ func (w *World) Close() error {
 	if w.snapshots != nil {
 		errs = append(errs, w.snapshots.Close())
 	}
+	if w.hyperv != nil {
+		errs = append(errs, w.hyperv.close())
+	}
 	for _, h := range w.hosts {
 		errs = append(errs, h.close())
 	}
@@ -210,9 +220,7 @@ func (w *World) Environ() []string {
 		env[len(env)-1] = "OCTOPATCH_SERVICE_ACCOUNT_ID=" + account
 		env = append(env, w.issuer.Environ()...)
 	}
-	if w.program != "" {
-		env = append(env, w.precautionEnviron(w.program)...)
-	}
+	env = append(env, w.precautionEnviron()...)
 	return append(env,
 		"OCTOPUS_URL="+w.cluster.URL(),
 		"OCTOPATCH_NODES="+strings.Join(nodes, ","),

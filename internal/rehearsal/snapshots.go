@@ -96,12 +96,18 @@ func AskSnapshots(ctx context.Context, address, what, node, name string) error {
 	return fmt.Errorf("HTTP %d: %s", out.StatusCode, text)
 }
 
-// precautionEnviron is the world's precaution, for whoever asks for OCTOPATCH_PRECAUTION=command. program is
-// this program, as a shell starts it.
-func (w *World) precautionEnviron(program string) []string {
-	env := []string{"OCTOPATCH_REHEARSAL_SNAPSHOTS=" + w.snapshots.address}
+// precautionEnviron is the world's precaution, for whoever asks for OCTOPATCH_PRECAUTION=command or hyperv.
+func (w *World) precautionEnviron() []string {
+	var env []string
+	if w.hyperv != nil {
+		env = w.hypervEnviron()
+	}
+	if w.program == "" {
+		return env
+	}
+	env = append(env, "OCTOPATCH_REHEARSAL_SNAPSHOTS="+w.snapshots.address)
 	for _, what := range []string{SnapshotTake, SnapshotVerify, SnapshotRevert, SnapshotRemove} {
-		env = append(env, "OCTOPATCH_PRECAUTION_"+strings.ToUpper(what)+`="`+program+`" rehearse --snapshot `+what)
+		env = append(env, "OCTOPATCH_PRECAUTION_"+strings.ToUpper(what)+`="`+w.program+`" rehearse --snapshot `+what)
 	}
 	return env
 }

@@ -13,11 +13,12 @@ import (
 type State struct {
 	Cluster server.Snapshot
 	Hosts   map[string]windows.State
+	Virtual map[string]windows.VirtualMachine // of the nodes, where they run on a Hyper-V host
 }
 
 // State reads the world.
 func (w *World) State() State {
-	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]windows.State{}}
+	s := State{Cluster: w.cluster.Snapshot(), Hosts: map[string]windows.State{}, Virtual: w.VirtualMachines()}
 	for _, h := range w.hosts {
 		s.Hosts[h.name] = h.computer.Snapshot()
 	}
@@ -78,6 +79,10 @@ func Compare(before, after State) []Promise {
 		add(n.Name, "services run with the start types that they had", slices.EqualFunc(hostBefore.Services, hostAfter.Services, sameService))
 		add(n.Name, "watchdogs are as before", slices.Equal(hostBefore.Watchdogs, hostAfter.Watchdogs))
 		add(n.Name, "no file and no task is left", within(hostAfter.Files, hostBefore.Files) && within(hostAfter.Tasks, hostBefore.Tasks))
+		if vm, ok := after.Virtual[n.Name]; ok {
+			was := before.Virtual[n.Name]
+			add(n.Name, "its virtual machine runs with the settings that it had, and without a checkpoint of ours", vm.State == was.State && vm.Type == was.Type && vm.Notes == was.Notes && within(vm.Forgotten(), was.Forgotten()))
+		}
 	}
 	return list
 }

@@ -41,7 +41,7 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 // later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
 // they are not mistyped.
 var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"hyperv", "image"},
+	"OCTOPATCH_PRECAUTION": {"image"},
 }
 
 // checkTags enforces oneof, min and max.
@@ -275,6 +275,9 @@ func (s *Settings) checkLogins(add adder) {
 func (s *Settings) notLoopback() string {
 	hosts := []string{}
 	for _, n := range s.Nodes.List {
+		hosts = append(hosts, n.Host)
+	}
+	for _, n := range s.HyperVHost {
 		hosts = append(hosts, n.Host)
 	}
 	addresses := []string{s.URL, s.StepServerURL, s.VSphereURL}

@@ -89,7 +89,7 @@ func reason(field reflect.StructField, value string, err error) string {
 	switch field.Type {
 	case reflect.TypeFor[secret.Secret]():
 		return "the value"
-	case reflect.TypeFor[Nodes](), reflect.TypeFor[Window](), reflect.TypeFor[clock.Clock](), reflect.TypeFor[map[string]string](), reflect.TypeFor[[]string]():
+	case reflect.TypeFor[Nodes](), reflect.TypeFor[Places](), reflect.TypeFor[Window](), reflect.TypeFor[clock.Clock](), reflect.TypeFor[map[string]string](), reflect.TypeFor[[]string]():
 		return err.Error()
 	}
 	expected := map[string]string{"Duration": "a duration such as 90m", "bool": "true or false", "int": "a whole number", "float64": "a number"}[field.Type.Name()]

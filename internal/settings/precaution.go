@@ -11,6 +11,7 @@ import (
 // required are the variables that each precaution cannot do without.
 var required = map[string][]string{
 	"vsphere": {"OCTOPATCH_VSPHERE_URL", "OCTOPATCH_VSPHERE_USERNAME", "OCTOPATCH_VSPHERE_PASSWORD"},
+	"hyperv":  {"OCTOPATCH_HYPERV_HOST"},
 	"command": {"OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"},
 }
 
@@ -20,6 +21,7 @@ var irreversible = []string{procedure.PrecautionNone}
 // own are the beginnings of the variables that belong to one precaution alone.
 var own = map[string]string{
 	"OCTOPATCH_VSPHERE_":        "vsphere",
+	"OCTOPATCH_HYPERV_":         "hyperv",
 	"OCTOPATCH_PRECAUTION_TAKE": "command", "OCTOPATCH_PRECAUTION_VERIFY": "command", "OCTOPATCH_PRECAUTION_REVERT": "command", "OCTOPATCH_PRECAUTION_REMOVE": "command",
 }
 
@@ -32,6 +34,7 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 		}
 	}
 	s.checkVSphere(add)
+	s.checkHyperV(add)
 	if s.OnFailure == procedure.OnFailureRevert && slices.Contains(irreversible, s.Precaution) {
 		add("OCTOPATCH_ON_FAILURE", "is recover, and OCTOPATCH_PRECAUTION="+s.Precaution+" cannot be reverted to from here", "set it to hold, or choose another precaution")
 	}

@@ -208,7 +208,7 @@ func (w Window) String() string {
 
 // Secrets lists every secret value in force, for the writer that keeps them out of all output.
 func (s Settings) Secrets() []string {
-	list := []string{s.Key.Reveal(), s.Token.Reveal(), s.Password.Reveal(), s.VSpherePassword.Reveal(), s.Notify.Reveal()}
+	list := []string{s.Key.Reveal(), s.Token.Reveal(), s.Password.Reveal(), s.VSpherePassword.Reveal(), s.HyperVPassword.Reveal(), s.Notify.Reveal()}
 	for _, c := range s.Credentials {
 		list = append(list, c.Password.Reveal())
 	}

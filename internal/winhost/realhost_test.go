@@ -32,7 +32,6 @@ type realHost struct {
 	node    string
 	service string
 	clock   clock.Clock
-	windows bool // it is not a rehearsal's
 	counter int64
 }
 
@@ -49,12 +48,11 @@ func openRealHost(t *testing.T) *realHost {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clk, windows := clock.New(time.Now(), 1), true
+	clk := clock.New(time.Now(), 1)
 	if text := os.Getenv("OCTOPATCH_REHEARSAL_CLOCK"); text != "" {
 		if clk, err = clock.Parse(text); err != nil {
 			t.Fatal(err)
 		}
-		windows = false
 	}
 	client, err := winrm.New(winrm.Options{
 		Host: name, Port: number, TLS: true, Auth: "ntlm", Username: os.Getenv("OCTOPATCH_WINRM_USERNAME"), Password: secret.New(os.Getenv("OCTOPATCH_WINRM_PASSWORD")),
@@ -64,7 +62,7 @@ func openRealHost(t *testing.T) *realHost {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &realHost{Host: winhost.New(name, winhost.OverWinRM(client), clk), T: t, client: client, node: os.Getenv("OCTOPATCH_TEST_NODE"), service: os.Getenv("OCTOPATCH_TEST_SERVICE"), clock: clk, windows: windows}
+	return &realHost{Host: winhost.New(name, winhost.OverWinRM(client), clk), T: t, client: client, node: os.Getenv("OCTOPATCH_TEST_NODE"), service: os.Getenv("OCTOPATCH_TEST_SERVICE"), clock: clk}
 }
 
 // change is the next change of the journal.
@@ -83,6 +81,8 @@ func TestRealHost(t *testing.T) {
 		t.Fatalf("the folder of a run %s: this is no host for a test", before.Folder)
 	}
 	prior := h.state(ctx)
+	update := h.scan(ctx)
+	h.cleaned(ctx)
 	claimed, err := h.Take(ctx, procedure.Claim{Run: "real-host-test", Owner: "test", Nonce: "0123456789abcdef", Every: 5 * time.Minute})
 	if err != nil || !claimed.Held {
 		t.Fatalf("the lease: %+v, %v", claimed, err)
@@ -91,7 +91,6 @@ func TestRealHost(t *testing.T) {
 	defer h.leave(prior)
 	h.stop(ctx, prior)
 	h.rights(ctx)
-	update := h.scan(ctx)
 	h.download(ctx, update)
 	h.start(ctx, prior)
 }
@@ -148,17 +147,12 @@ func (h *realHost) stop(ctx context.Context, prior procedure.Service) {
 	if f.Deadman == nil || f.Deadman.After != 45*60 {
 		h.Errorf("the dead-man switch is %+v", f.Deadman)
 	}
-	if h.windows {
-		h.wants(ctx, `schtasks.exe /query /tn \octopatch\deadman`, 0, "deadman")
-	}
+	h.wants(ctx, `schtasks.exe /query /tn \octopatch\deadman`, 0, "deadman")
 }
 
 // rights: nobody but SYSTEM and Administrators gets at the folder; asked with Windows' own program.
 func (h *realHost) rights(ctx context.Context) {
 	h.Helper()
-	if !h.windows {
-		return
-	}
 	text := h.wants(ctx, `icacls.exe %ProgramData%\octopatch`, 0, "octopatch")
 	for _, who := range []string{`Everyone`, `\Users`, `Authenticated Users`} {
 		if strings.Contains(text, who) {
@@ -179,11 +173,11 @@ func (h *realHost) wants(ctx context.Context, line string, exit int, says string
 }
 
 // work hands an order to the worker, which runs as SYSTEM.
-func (h *realHost) work(ctx context.Context, mode string, filter procedure.UpdateFilter) procedure.WorkResult {
+func (h *realHost) work(ctx context.Context, c procedure.Change, mode string, filter procedure.UpdateFilter) procedure.WorkResult {
 	h.Helper()
 	began, lines := h.clock.Now(), 0
 	order := procedure.WorkOrder{Job: "real-host-test-" + mode, Mode: mode, Filter: filter, Keep: true, Stall: 30 * time.Minute}
-	r, err := h.Work(ctx, h.change(mode), order, func(procedure.WorkProgress) { lines++ })
+	r, err := h.Work(ctx, c, order, func(procedure.WorkProgress) { lines++ })
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -194,7 +188,7 @@ func (h *realHost) work(ctx context.Context, mode string, filter procedure.Updat
 	return r
 }
 
-// scan looks for a small update; none is no fault of ours.
+// scan looks for a small update, outside of a run; none is no fault of ours.
 func (h *realHost) scan(ctx context.Context) *procedure.Update {
 	h.Helper()
 	all := procedure.UpdateFilter{Source: "default", Classifications: []string{
@@ -202,7 +196,7 @@ func (h *realHost) scan(ctx context.Context) *procedure.Update {
 		"cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83", "e0789628-ce08-4437-be74-2495b842f43b",
 	}}
 	var found *procedure.Update
-	for _, u := range h.work(ctx, procedure.WorkScan, all).Updates {
+	for _, u := range h.work(ctx, procedure.Change{}, procedure.WorkScan, all).Updates {
 		h.Logf("on offer: KB%s, %d MB, %s; %s", strings.Join(u.KBs, ","), u.Bytes>>20, u.Title, u.Skip)
 		if u.Skip == "" && len(u.KBs) > 0 && u.Bytes < small && (found == nil || u.Bytes < found.Bytes) {
 			found = &u
@@ -211,13 +205,29 @@ func (h *realHost) scan(ctx context.Context) *procedure.Update {
 	return found
 }
 
+// cleaned: what a scan leaves whose runner died is there, and the next look removes it.
+func (h *realHost) cleaned(ctx context.Context) {
+	h.Helper()
+	if f := h.probe(ctx); f.Folder != "ours" || f.Journal != nil {
+		h.Errorf("after a scan whose files were kept: folder %s, journal %+v", f.Folder, f.Journal)
+	}
+	h.wants(ctx, `schtasks.exe /query /tn \octopatch\worker`, 0, "worker")
+	if err := h.Clear(ctx, ""); err != nil {
+		h.Fatal(err)
+	}
+	if f := h.probe(ctx); f.Folder != "absent" {
+		h.Errorf("dead files are left: folder %s", f.Folder)
+	}
+	h.wants(ctx, `schtasks.exe /query /tn \octopatch\worker`, 1, "")
+}
+
 func (h *realHost) download(ctx context.Context, u *procedure.Update) {
 	h.Helper()
 	if u == nil {
 		h.Log("no small update is on offer: nothing was downloaded")
 		return
 	}
-	r := h.work(ctx, procedure.WorkDownload, procedure.UpdateFilter{Source: "default", Include: u.KBs})
+	r := h.work(ctx, h.change("download"), procedure.WorkDownload, procedure.UpdateFilter{Source: "default", Include: u.KBs})
 	at := slices.IndexFunc(r.Outcomes, func(o procedure.UpdateOutcome) bool { return o.ID == u.ID })
 	if at < 0 || !r.Outcomes[at].Succeeded || r.Outcomes[at].Step != "download" {
 		h.Errorf("the download of %s: %+v", u.Title, r.Outcomes)
@@ -263,8 +273,6 @@ func (h *realHost) leave(prior procedure.Service) {
 	if f := h.probe(ctx); f.Folder != "absent" || f.Deadman != nil || f.Lease != nil {
 		h.Errorf("left behind: folder %s, dead-man %+v, lease %+v", f.Folder, f.Deadman, f.Lease)
 	}
-	if h.windows {
-		h.wants(ctx, `schtasks.exe /query /tn \octopatch\worker`, 1, "")
-		h.wants(ctx, `schtasks.exe /query /tn \octopatch\deadman`, 1, "")
-	}
+	h.wants(ctx, `schtasks.exe /query /tn \octopatch\worker`, 1, "")
+	h.wants(ctx, `schtasks.exe /query /tn \octopatch\deadman`, 1, "")
 }

@@ -26,9 +26,9 @@ type none struct{}
 
 // named addresses a service, a task, a key, a directory or an update.
 type named struct {
-	Name, Folder, Path, Class, ID, XML, SDDL, Start string
-	Delayed, Enabled                                bool
-	Selection                                       int
+	Name, Folder, Path, Class, Namespace, ID, XML, SDDL, Start string
+	Delayed, Enabled                                           bool
+	Selection                                                  int
 }
 
 type program struct{ Args []string }
@@ -41,7 +41,7 @@ type ended struct {
 // calls are what the shim can ask of the machine.
 var calls = map[string]handler{
 	"hello": on(func(m *Machine, _ process, _ none) (any, error) { return m.hello(), nil }),
-	"cim":   on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class) }),
+	"cim":   on(func(m *Machine, _ process, with named) (any, error) { return m.instances(with.Class, with.Namespace) }),
 	"cim method": on(func(m *Machine, _ process, with method) (any, error) {
 		return m.callMethod(with)
 	}),
@@ -113,6 +113,21 @@ var calls = map[string]handler{
 	"update state": on(func(m *Machine, _ process, _ none) (any, error) {
 		return map[string]bool{"busy": m.isBusy(), "blocked": m.isBlocked(), "reboot": m.rebootRequired()}, nil
 	}),
+
+	"virtual machines": on(func(m *Machine, _ process, _ none) (any, error) { return m.virtualMachines(), nil }),
+	"virtual machine set": on(func(m *Machine, _ process, with virtualCall) (any, error) {
+		return nil, m.setVirtual(with.VM, with.Type, with.Notes)
+	}),
+	"virtual machine start": on(func(m *Machine, _ process, with virtualCall) (any, error) { return nil, m.startVirtual(with.VM) }),
+	"checkpoint take": on(func(m *Machine, p process, with virtualCall) (any, error) {
+		return nil, m.takeCheckpoint(p.ctx, with.VM, with.Name)
+	}),
+	"checkpoint apply": on(func(m *Machine, p process, with virtualCall) (any, error) {
+		return nil, m.applyCheckpoint(p.ctx, with.VM, with.Checkpoint)
+	}),
+	"checkpoint remove": on(func(m *Machine, p process, with virtualCall) (any, error) {
+		return nil, m.removeCheckpoint(p.ctx, with.VM, with.Checkpoint)
+	}),
 }
 
 // hello is what a process finds in its environment.
@@ -121,6 +136,7 @@ func (m *Machine) hello() any {
 		"clock":   m.clock.String(),
 		"skew":    m.skew().Seconds(),
 		"version": m.o.Version,
+		"hyperv":  m.isHypervisor(),
 		"program": m.program,
 		"environment": map[string]string{
 			"COMPUTERNAME": m.computer, "ProgramData": m.folder, "ALLUSERSPROFILE": m.folder, "SystemDrive": "C:",
@@ -135,7 +151,7 @@ func (m *Machine) fileTime() string {
 }
 
 // instances are the objects of a CIM class.
-func (m *Machine) instances(class string) (any, error) {
+func (m *Machine) instances(class, namespace string) (any, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch strings.ToLower(class) {
@@ -154,6 +170,10 @@ func (m *Machine) instances(class string) (any, error) {
 			list = append(list, map[string]any{"Name": s.name, "DisplayName": s.name, "State": s.state, "StartMode": s.start, "DelayedAutoStart": s.delayed, "PathName": s.path})
 		}
 		return list, nil
+	case "msvm_kvpexchangecomponent":
+		if m.isHypervisor() && strings.EqualFold(strings.ReplaceAll(namespace, "/", `\`), `root\virtualization\v2`) {
+			return m.exchanges(), nil
+		}
 	case "systemrestore":
 		return m.restorePoints()
 	}

@@ -17,8 +17,11 @@ type cell struct {
 // speed of the simulated clock: what PowerShell needs for itself must stay short in simulated time as well. A
 // restart follows five seconds after it was asked for, and must not overtake the answer.
 func (c cell) speed() float64 {
-	if c.name == "reboot" || c.name == "restore revert" {
+	switch {
+	case c.name == "reboot", c.name == "restore revert":
 		return 2
+	case c.script == "hyperv":
+		return 120
 	}
 	return 40
 }

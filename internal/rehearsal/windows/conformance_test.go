@@ -58,8 +58,13 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clk := clock.New(time.Now(), speed)
+	name, guests := "OCTO-01", []Guest(nil)
+	if s.virtual != nil {
+		name, guests = "HYPERV-01", []Guest{{"OCTO-01", newMachine(t, state{faults: s.faults}, speed, nil)}}
+	}
 	m, err := New(Options{
-		Clock: clock.New(time.Now(), speed), Name: "OCTO-01", Dir: t.TempDir(), Faults: set, PowerShell: run != nil, Still: true, Instance: s.instance,
+		Clock: clk, Guests: guests, Name: name, Dir: t.TempDir(), Faults: set, PowerShell: run != nil, Still: true, Instance: s.instance,
 		Configuration: func(string) string {
 			return `{"Octopus.Server.NodeName": "OCTO-01", "Octopus.WebPortal.ListenPrefixes": "http://127.0.0.1:1/,http://+:2/", "Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Password=x"}`
 		},
@@ -87,6 +92,11 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 		}
 	}
 	m.mu.Unlock()
+	if s.virtual != nil {
+		m.mu.Lock()
+		s.virtual(m, m.vms[0])
+		m.mu.Unlock()
+	}
 	if s.prepare != nil {
 		s.prepare(t, m)
 	}
@@ -196,6 +206,7 @@ func plain(key string, v any) any {
 type aftermath struct {
 	State
 	Restarting bool // a restart is scheduled or under way
+	Virtual    []virtualAftermath
 	Points     []string
 	GoesBack   bool // to a restore point, once it restarts
 }
@@ -206,7 +217,7 @@ func afterwards(m *Machine) aftermath {
 			break
 		}
 	}
-	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints()}
+	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints(), Virtual: m.virtualAftermath()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
 			a.Services[i].State = ""

@@ -2,6 +2,7 @@ package windows
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
@@ -17,6 +18,7 @@ func Faults() []fault.Fault {
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
 		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},
+		{Name: "runner-is-host", Help: "The host is the very machine that the client runs on."},
 		{Name: "auto-reboot-policy", Help: "A policy lets Windows install updates and restart by itself."},
 		{Name: "rival-agent", Help: "Configuration Manager runs on the host."},
 		{Name: "clock-skew", Help: "The host's clock is seven minutes slow."},
@@ -52,6 +54,8 @@ func Faults() []fault.Fault {
 		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
 		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot."},
 		{Name: "watchdog-bites", Help: "A scheduled task of another name starts the stopped service once."},
+		{Name: "hyperv-denied", Help: "The account may not manage Hyper-V."},
+		{Name: "checkpoint-fails", Help: "Windows in the virtual machine cannot be brought to rest for a production checkpoint."},
 		{Name: "ping-dead", Help: "The node's own listen prefix never answers."},
 	}
 	for _, script := range writes {
@@ -59,8 +63,17 @@ func Faults() []fault.Fault {
 			fault.Fault{Name: "lost-" + script, Help: "The first " + script + " on the host is applied and its reply is lost."},
 			fault.Fault{Name: "unapplied-" + script, Help: "The first " + script + " is cut off before the host has done anything."})
 	}
+	for _, write := range checkpointWrites {
+		words := strings.Replace(write, "-", " ", 1)
+		list = append(list,
+			fault.Fault{Name: "lost-" + write, Help: "The first " + words + " on the Hyper-V host is applied and its reply is lost."},
+			fault.Fault{Name: "unapplied-" + write, Help: "The first " + words + " is cut off before the Hyper-V host has done anything."})
+	}
 	return list
 }
+
+// checkpointWrites are what changes a virtual machine, on its Hyper-V host.
+var checkpointWrites = []string{"checkpoint-take", "checkpoint-revert", "checkpoint-remove"}
 
 // writes are the scripts that change a host.
 var writes = []string{"stop", "start", "reboot", "record", "work", "clear"}

@@ -39,6 +39,14 @@ func (m *Machine) Points() []string {
 
 // TakePoint takes a snapshot of the disks.
 func (m *Machine) TakePoint(name string) error {
+	err := m.takePoint(name)
+	if err == nil {
+		m.log("snapshot take", name, "applied")
+	}
+	return err
+}
+
+func (m *Machine) takePoint(name string) error {
 	files, err := m.readFiles()
 	if err != nil {
 		return err
@@ -48,7 +56,6 @@ func (m *Machine) TakePoint(name string) error {
 	p := m.capture()
 	p.name, p.files = name, files
 	m.points = append(m.points, p)
-	m.log("snapshot take", name, "applied")
 	return nil
 }
 
@@ -83,6 +90,14 @@ func (k *key) copy() *key {
 
 // RemovePoint removes a snapshot; its machine goes on as it is.
 func (m *Machine) RemovePoint(name string) error {
+	err := m.removePoint(name)
+	if err == nil {
+		m.log("snapshot remove", name, "applied")
+	}
+	return err
+}
+
+func (m *Machine) removePoint(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.IndexFunc(m.points, func(p *point) bool { return p.name == name })
@@ -90,13 +105,28 @@ func (m *Machine) RemovePoint(name string) error {
 		return ErrNoPoint
 	}
 	m.points = slices.Delete(m.points, i, i+1)
-	m.log("snapshot remove", name, "applied")
 	return nil
 }
 
 // RevertTo cuts the machine's power, whatever it does, puts its disks back and powers it on. It returns once the
 // machine begins to boot.
 func (m *Machine) RevertTo(name string) error {
+	if !slices.Contains(m.Points(), name) {
+		return ErrNoPoint
+	}
+	m.log("snapshot revert", name, "applied")
+	err := m.applyPoint(name)
+	if err == nil {
+		m.powerOn()
+	}
+	return err
+}
+
+// powerOn lets a machine boot that is off.
+func (m *Machine) powerOn() { m.spawn(m.boot) }
+
+// applyPoint cuts the machine's power and puts its disks back; it stays off.
+func (m *Machine) applyPoint(name string) error {
 	m.mu.Lock()
 	i := slices.IndexFunc(m.points, func(p *point) bool { return p.name == name })
 	if i < 0 {
@@ -104,7 +134,6 @@ func (m *Machine) RevertTo(name string) error {
 		return ErrNoPoint
 	}
 	p := m.points[i]
-	m.log("snapshot revert", name, "applied")
 	m.power++ // a restart that is on its way ends here
 	if m.pending != nil {
 		m.pending()
@@ -128,7 +157,6 @@ func (m *Machine) RevertTo(name string) error {
 	m.mu.Lock()
 	m.putBack(p)
 	m.mu.Unlock()
-	m.spawn(m.boot)
 	return nil
 }
 

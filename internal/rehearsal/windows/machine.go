@@ -29,6 +29,7 @@ type Options struct {
 	Log        *record.Log // nil: no log
 	PowerShell bool        // real PowerShell executes the scripts; otherwise their twins do
 	Still      bool        // no trigger starts a registered task by itself
+	Guests     []Guest     // makes it a Hyper-V host, which has no Octopus Server
 
 	Instance string // Octopus instance of the node; empty: OctopusServer, the default one
 	Version  string // file version of Octopus.Server.exe; empty: some
@@ -86,6 +87,7 @@ type Machine struct {
 	commands   int
 	shutdownAt time.Time // when the last shutdown was asked for
 	points     []*point  // snapshots, oldest first
+	vms        []*vm     // virtual machines of a Hyper-V host
 	power      int       // how often the power was cut
 	restore    systemRestore
 }
@@ -119,6 +121,11 @@ func New(o Options) (*Machine, error) {
 		security:  map[string]guarded{}, processes: map[string]process{}, started: map[string]int{},
 		guid: fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", rng.Uint32(), rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint32()&0xffff, rng.Uint64()&0xffffffffffff),
 	}
+	if o.Faults.Has("runner-is-host", o.Name) {
+		if name, err := os.Hostname(); err == nil {
+			m.computer, _, _ = strings.Cut(strings.ToUpper(name), ".")
+		}
+	}
 	if len(m.computer) > 15 { // NetBIOS
 		m.computer = m.computer[:15]
 	}
@@ -140,6 +147,7 @@ func New(o Options) (*Machine, error) {
 	m.makeServices()
 	m.makeRegistry()
 	m.makeTasks()
+	m.makeVirtualMachines()
 	m.applyFaults()
 	go m.tell()
 	m.watch()

@@ -18,7 +18,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{states(), cells}, {restoreStates(), restoreCells}}
+	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}}
 }
 
 // table is what a suite shows under go test -v.

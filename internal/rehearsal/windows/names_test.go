@@ -18,7 +18,7 @@ var (
 	propertyKey = regexp.MustCompile(`(?:;|\{|\n)\s*([A-Z_]\w*) =`)
 	memberName  = regexp.MustCompile(`(?:Add-Method|Add-Property) \$\w+ '(\w+)'|PS(?:Script|Note)Property\]::new\('(\w+)'`)
 	comName     = regexp.MustCompile(`(?m)^\s+'([A-Z][\w.]+)' \{ return New-`)
-	className   = regexp.MustCompile(`case "(win32_\w+|systemrestore)"`)
+	className   = regexp.MustCompile(`case "((?:win32|msvm)_\w+|systemrestore)"`)
 	cimKey      = regexp.MustCompile(`"([A-Z]\w+)": `)
 	listed      = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\S.*?) \\|$")
 )
@@ -50,6 +50,11 @@ func exported(t *testing.T) []string {
 	body, _, _ = strings.Cut(body, "WBEM_E_INVALID_CLASS")
 	add(className.FindAllStringSubmatch(body, -1))
 	add(cimKey.FindAllStringSubmatch(body, -1))
+	virtual, err := os.ReadFile("virtual_calls.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(cimKey.FindAllStringSubmatch(string(virtual), -1))
 	restore, err := os.ReadFile("restorepoint.go")
 	if err != nil {
 		t.Fatal(err)

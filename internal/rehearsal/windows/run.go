@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,7 +129,7 @@ func (m *Machine) runCommand(ctx context.Context, c wsman.Command, text string) 
 	one := decode(stdin)
 	fate := Fate(0)
 	if one.script != "" {
-		fate = m.fate(one.script)
+		fate = m.fate(one.write())
 	}
 	what := m.name(one)
 	switch fate {
@@ -233,6 +234,16 @@ func decode(stdin []byte) call {
 	return one
 }
 
+// write is what tests and faults know a script by: its name, and that of a Hyper-V host by what it is asked.
+func (c call) write() string {
+	if c.script != "hyperv" {
+		return c.script
+	}
+	var request struct{ Action string }
+	_ = json.Unmarshal(c.json, &request) // one that cannot be read asks for nothing
+	return "checkpoint-" + request.Action
+}
+
 // name is what the world's log calls the change that a script makes, or empty.
 func (m *Machine) name(one call) string {
 	var request struct {
@@ -243,6 +254,10 @@ func (m *Machine) name(one call) string {
 		return "host " + one.script
 	case "lease":
 		return m.leaseWrite(one)
+	case "hyperv":
+		if write := one.write(); slices.Contains(checkpointWrites, write) {
+			return strings.Replace(write, "-", " ", 1)
+		}
 	case "work":
 		if json.Unmarshal(one.json, &request) == nil {
 			return "host work " + request.Mode
@@ -282,6 +297,7 @@ func (m *Machine) logWrite(what string, one call, fate string) {
 	}
 	var request struct {
 		Job    string `json:"job"`
+		Name   string `json:"name"` // of a checkpoint
 		Change *struct {
 			Intent *struct {
 				Phase string `json:"phase"`
@@ -291,7 +307,7 @@ func (m *Machine) logWrite(what string, one call, fate string) {
 	}
 	detail := ""
 	if json.Unmarshal(one.json, &request) == nil {
-		detail = request.Job
+		detail = request.Job + request.Name
 		if detail == "" && request.Change != nil && request.Change.Intent != nil {
 			detail = request.Change.Intent.What
 		}

@@ -36,6 +36,14 @@ type service struct {
 }
 
 func (m *Machine) makeServices() {
+	if m.isHypervisor() {
+		m.services = []*service{
+			{name: "Schedule", state: stateRunning, start: startAuto, path: `C:\Windows\system32\svchost.exe -k netsvcs -p`},
+			{name: "vmms", state: stateRunning, start: startAuto, path: `C:\Windows\system32\vmms.exe`},
+			{name: "WinRM", state: stateRunning, start: startAuto, delayed: true, path: `C:\Windows\System32\svchost.exe -k NetworkService -p`},
+		}
+		return
+	}
 	name := "OctopusDeploy"
 	if m.o.Instance != defaultInstance {
 		name += ": " + m.o.Instance

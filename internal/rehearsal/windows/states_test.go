@@ -17,6 +17,9 @@ type state struct {
 
 	instance string // of Octopus Server; empty: the default one
 	lease    string // nonce of the lease that the process which asks believes it holds; empty: none
+
+	virtual func(h *Machine, v *vm) // makes it a Hyper-V host, of this virtual machine
+	ask     map[string]any          // what hyperv.ps1 is asked besides
 }
 
 // locked changes the machine's insides.

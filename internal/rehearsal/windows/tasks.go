@@ -46,8 +46,10 @@ var builtInFolders = []string{`\`, `\Contoso`, `\Microsoft`, `\Microsoft\Windows
 
 func (m *Machine) makeTasks() {
 	m.tasks = []*task{
-		{folder: `\`, name: "Octopus Watchdog " + m.o.Instance, enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices},
 		{folder: `\Microsoft\Windows\UpdateOrchestrator`, name: "Schedule Scan", enabled: true, builtIn: true, state: taskReady},
+	}
+	if !m.isHypervisor() {
+		m.tasks = append([]*task{{folder: `\`, name: "Octopus Watchdog " + m.o.Instance, enabled: true, builtIn: true, state: taskReady, every: 5 * time.Minute, action: m.checkServices}}, m.tasks...)
 	}
 	for _, folder := range builtInFolders {
 		m.folders[folder] = ""

@@ -24,6 +24,7 @@ func twins() map[string]func(*twin) error {
 		"probe": twinProbe, "health": twinHealth, "ready": twinReady,
 		"copy": twinCopy, "record": twinRecord, "stop": twinStop, "start": twinStart, "undrain": twinUndrain, "reboot": twinReboot, "clear": twinClear,
 		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
+		"hyperv":  twinHyperV,
 		"restore": twinRestorePoint,
 	}
 }

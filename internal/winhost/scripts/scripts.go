@@ -22,6 +22,7 @@ var parts = map[string][]string{
 	"deadman": {"lock", "journal", "task", "windows", "services", "armed"},
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},
+	"hyperv":  {},
 	"lease":   {"lock", "journal", "task"},
 	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
 	"ready":   {"lock", "windows"},

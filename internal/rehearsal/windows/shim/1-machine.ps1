@@ -2,7 +2,7 @@
 # Functions come before cmdlets and programs of the same name; what is not about Windows goes to the cmdlet.
 # All of this is loaded as a module, so that no variable or function of a script gets in between.
 
-$Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Skew = 0.0; Program = ''; Version = '' }
+$Machine = @{ Reader = $null; Writer = $null; Token = [string]$env:MACHINE_TOKEN; Epoch = 0.0; Speed = 1.0; Skew = 0.0; Program = ''; Version = ''; HyperV = $false }
 
 # Invoke-Machine asks the machine: one line out, one line back.
 function Invoke-Machine([string]$Call, [object]$With = @{}) {
@@ -33,6 +33,7 @@ function Connect-Machine([string]$Address) {
     $hello = Invoke-Machine 'hello'
     $Machine.Program = $hello.program
     $Machine.Version = $hello.version
+    $Machine.HyperV = [bool]$hello.hyperv
     $Machine.Skew = [double]$hello.skew
     if ($hello.clock -ne 'wall') {
         $epoch, $speed = $hello.clock -split ','

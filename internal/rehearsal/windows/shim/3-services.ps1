@@ -3,7 +3,7 @@
 function Get-CimInstance {
     [CmdletBinding()]
     param([Parameter(Position = 0)][string]$ClassName, [string]$Filter, [string]$Namespace)
-    foreach ($instance in @(Invoke-Machine 'cim' @{ class = $ClassName })) {
+    foreach ($instance in @(Invoke-Machine 'cim' @{ class = $ClassName; namespace = $Namespace })) {
         if ($null -ne $instance.PSObject.Properties['LastBootUpTime']) {
             $instance.LastBootUpTime = [DateTime]::FromFileTimeUtc([long]$instance.LastBootUpTime).ToLocalTime()
         }

@@ -53,6 +53,7 @@ func TestTheReportOfATakeOver(t *testing.T) {
 					time.Sleep(3 * time.Hour)
 					again := time.Now()
 					e, events := w.engine()
+					e.Hook = func(context.Context, Moment) error { time.Sleep(time.Second); return nil } // as nothing else here takes time
 					w.named(e)
 					e.Nodes = e.Nodes[:1]
 					r := e.RunAll(context.Background())

@@ -132,7 +132,7 @@ func plan() procedure.Plan {
 		Nodes: []procedure.PlanNode{
 			{
 				Node: "OCTO-01", Host: "octo-01.example.com", Windows: procedure.Windows{Caption: "Microsoft Windows Server 2022 Standard", Build: "20348", UBR: 2113},
-				Pending: []string{"component servicing: RebootPending"}, Services: []string{"OctopusDeploy", "OctopusDeploy: Ops"}, Free: 42 << 30,
+				Pending: []string{"component servicing: RebootPending"}, Soft: []string{"computer rename"}, Services: []string{"OctopusDeploy", "OctopusDeploy: Ops"}, Free: 42 << 30,
 				Holds:  []procedure.Task{{ID: "ServerTasks-1", Name: "Deploy", Description: "Deploy Shop", State: "Executing", Node: "OctopusServerNodes-OCTO-01", StartTime: at(-60)}},
 				Humans: []procedure.Task{{ID: "ServerTasks-2", Name: "Deploy", Description: "Approve\nplease", State: "Executing", WaitsForUser: true}},
 				Updates: []procedure.Update{

@@ -131,6 +131,8 @@ func TestNothingIsLeft(t *testing.T) {
 		limit  time.Duration // of the command, in the clock's time
 		kind   error         // nil: it works
 		lines  int
+
+		cleared bool // the host has no shell afterwards, although the call failed
 	}{
 		{name: "good", run: echo, lines: 1},
 		{name: "fault", run: echo, faults: wsman.Faults{On: "Command", SOAP: "denied"}, kind: procedure.ErrDenied},
@@ -140,6 +142,7 @@ func TestNothingIsLeft(t *testing.T) {
 		{name: "black hole", run: echo, faults: wsman.Faults{BlackHole: true}, kind: procedure.ErrUnreachable},
 		{name: "black hole in the middle", run: wait, faults: wsman.Faults{On: "Receive", BlackHole: true}, kind: procedure.ErrNoReply},
 		{name: "endless answer", run: echo, faults: wsman.Faults{On: "Create", Status: 200, Text: strings.Repeat("x", 3*maxBody)}, kind: procedure.ErrUnreachable},
+		{name: "endless answer in the middle", run: wait, faults: wsman.Faults{On: "Receive", Status: 200, Text: strings.Repeat("x", 3*maxBody)}, kind: procedure.ErrNoReply, cleared: true},
 		{name: "reset", run: echo, faults: wsman.Faults{On: "Command", Resets: 1}, kind: procedure.ErrNoReply},
 		{name: "half-open", run: wait, wire: func(w *wire, _ *wsman.Server) { w.silent.Store(true) }, kind: procedure.ErrNoReply},
 		{name: "host goes down", run: wait, wire: func(_ *wire, s *wsman.Server) { s.Down() }, kind: procedure.ErrNoReply},
@@ -155,7 +158,7 @@ func TestNothingIsLeft(t *testing.T) {
 		for _, way := range ways {
 			goroutines, open := runtime.NumGoroutine(), sockets()
 			t.Run(c.name+"/"+way.String(), func(t *testing.T) {
-				one(t, way, c.run, c.faults, c.wire, c.limit, c.kind, c.lines)
+				one(t, way, c.run, c.faults, c.wire, c.limit, c.kind, c.lines, c.cleared)
 			})
 			settle(t, c.name+"/"+way.String(), goroutines, open)
 		}
@@ -163,7 +166,7 @@ func TestNothingIsLeft(t *testing.T) {
 }
 
 // one makes one call, and ends all that it began itself, so that what is left was left by the client.
-func one(t *testing.T, way way, run runner, faults wsman.Faults, change func(*wire, *wsman.Server), limit time.Duration, kind error, lines int) {
+func one(t *testing.T, way way, run runner, faults wsman.Faults, change func(*wire, *wsman.Server), limit time.Duration, kind error, lines int, cleared bool) {
 	w := &wire{}
 	begun := make(chan struct{}, 1)
 	s, c := hostAt(t, clock.New(time.Now(), 100), func(ctx context.Context, cmd wsman.Command) (int, error) {
@@ -195,6 +198,9 @@ func one(t *testing.T, way way, run runner, faults wsman.Faults, change func(*wi
 	}
 	if kind == nil && (count != lines || strings.Contains(last, "\ufffd")) {
 		t.Errorf("%d lines, last %.40q", count, last)
+	}
+	if cleared && s.Shells() != 0 {
+		t.Errorf("%d shells are left on the host", s.Shells())
 	}
 	c.Close()
 	w.closed(t) // by the client, and not because the host is gone

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -111,11 +112,11 @@ type said struct {
 	Progress []any  // the worker's lines
 }
 
-// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
-// from machine to machine.
-func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+const nonce = "00112233445566778899aabbccddeeff"
+
+// input is what the bootstrap reads from stdin.
+func input(t testing.TB, text string, request map[string]any) string {
 	t.Helper()
-	const nonce = "00112233445566778899aabbccddeeff"
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
@@ -129,11 +130,19 @@ func ask(t testing.TB, on *Machine, text string, request map[string]any, silent 
 		}
 		in += ".\n"
 	}
+	return in
+}
+
+// ask hands the script to a machine as the bootstrap expects it, and returns what it says without what differs
+// from machine to machine.
+func ask(t testing.TB, on *Machine, text string, request map[string]any, silent bool) said {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	var s said
-	s.Exit, err = on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(in), Stdout: &out, Stderr: &errs})
+	exit, err := on.Run(ctx, wsman.Command{Line: scripts.CommandLine, Stdin: strings.NewReader(input(t, text, request)), Stdout: &out, Stderr: &errs})
+	s.Exit = exit
 	switch {
 	case errors.Is(err, wsman.ErrLost):
 		s.Cut = "answer lost"
@@ -253,7 +262,7 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 	var both sync.WaitGroup
 	for i, m := range p {
 		both.Go(func() {
-			answers[i] = ask(t, m, text, one.request, one.script == "deadman") // its answer is what it leaves
+			answers[i] = ask(t, m, text, onThis(m, one.request), one.script == "deadman") // its answer is what it leaves
 			after[i] = afterwards(m)
 		})
 	}
@@ -266,6 +275,21 @@ func (p pair) ask(t testing.TB, one step, text string) string {
 		diff += "\nthe host afterwards:\n" + other
 	}
 	return diff
+}
+
+// thisBoot stands in a request for the boot that the machine runs in.
+const thisBoot = "the machine's own"
+
+// onThis is the request with what only the machine knows.
+func onThis(m *Machine, request map[string]any) map[string]any {
+	if request["bootBefore"] != thisBoot {
+		return request
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	request = maps.Clone(request)
+	request["bootBefore"] = m.fileTime()
+	return request
 }
 
 // compare asks PowerShell and the twin for the same in the same state, and says how they differ. The clock runs

@@ -41,6 +41,7 @@ func stories() map[string][]step {
 		"fired in silence": {lease("take", "a", ""), leased(armed(stop(1), atOnce), "a"), fires, probe, leased(record(2), "a")},
 		"copy": {lease("take", "a", ""), leased(copying("OCTO-02", 7), "a"), copying("OCTO-02", 8), leased(copying("OCTO-02", 8), "a"), leased(copying("OCTO-03", 1), "a"), probe, leased(dropping("OCTO-03"), "a"),
 			leased(record(1), "a"), leased(clear, "a"), lease("release", "a", ""), probe, clear, probe, lease("take", "b", "a"), leased(dropping("OCTO-02"), "b"), lease("release", "b", ""), probe, dropping("OCTO-02"), probe},
+		"restart awaited":     {{"ready", map[string]any{"bootBefore": thisBoot, "quiet": 20, "limit": 40}}, {"ready", map[string]any{"bootBefore": "130000000000000000", "quiet": 20, "limit": 300}}},
 		"fired without lease": {armed(stop(1), silent), fires, probe},
 	}
 }

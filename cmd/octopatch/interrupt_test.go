@@ -1,9 +1,7 @@
 package main
 
 import (
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,19 +26,8 @@ func interrupted(t *attempt, w *rehearsal.World, at string, how func(*started) e
 	return end
 }
 
-// interrupts are the ways in which a run is told to end.
-var interrupts = map[string]func(*started) error{
-	"Ctrl-C":          func(s *started) error { return interrupt(s.process.Process) },
-	"SIGTERM":         func(s *started) error { return s.process.Process.Signal(syscall.SIGTERM) },
-	"the terminal":    func(s *started) error { return s.process.Process.Signal(syscall.SIGHUP) },
-	"a killed parent": func(s *started) error { return s.output.Close() },
-}
-
 // TestInterruptBeforeStop: the node is released, and nothing of the run is left.
 func TestInterruptBeforeStop(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no interrupt for another process")
-	}
 	t.Parallel()
 	for name, how := range interrupts {
 		t.Run(name, func(t *testing.T) {
@@ -62,32 +49,36 @@ func TestInterruptBeforeStop(t *testing.T) {
 
 // TestInterruptInPatch: the node stays as it is, its journal says so, and the run goes on when it is told to.
 func TestInterruptInPatch(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no interrupt for another process")
+	t.Parallel()
+	for name, how := range interrupts {
+		t.Run(name, func(t *testing.T) {
+			steadily(t, func(t *attempt) { interruptInPatch(t, name, how) })
+		})
 	}
-	steadily(t, func(t *attempt) {
-		w := newWorld(t, rehearsal.Options{})
-		before := w.State()
-		got := interrupted(t, w, "OCTO-01 patch        install 1/2", interrupts["Ctrl-C"])
-		got.wants(t, 130)
-		if lines := strings.Split(strings.TrimSpace(got.out), "\n"); !strings.HasSuffix(lines[len(lines)-1], "octopatch run") {
-			t.Errorf("the last line is %q", lines[len(lines)-1])
+}
+
+func interruptInPatch(t *attempt, name string, how func(*started) error) {
+	w := newWorld(t, rehearsal.Options{})
+	before := w.State()
+	got := interrupted(t, w, "OCTO-01 patch        install 1/2", how)
+	got.wants(t, 130)
+	if lines := strings.Split(strings.TrimSpace(got.out), "\n"); name != "a killed parent" && !strings.HasSuffix(lines[len(lines)-1], "octopatch run") {
+		t.Errorf("the last line is %q", lines[len(lines)-1])
+	}
+	if !drained(w, "OCTO-01") || wrote(w, "OCTO-02", "octopus drain") {
+		t.Error("the node was opened without a service, or another one was begun")
+	}
+	octopatch(t.Context(), w.Environ(), "status").wants(t, 0, "OCTO-01", "patch", "the dead-man switch is armed", "its owner has let go")
+	// The worker outlives the runner, and whoever goes on follows it.
+	octopatch(t.Context(), with(w.Environ(), "USER=somebody else"), "run").wants(t, 0, "going on with run", "going on with the installation that an earlier process has begun")
+	allKept(t, w, before)
+	installs := 0
+	for _, one := range w.Log.Writes() {
+		if one.Node == "OCTO-01" && one.What == "host work install" {
+			installs++
 		}
-		if !drained(w, "OCTO-01") || wrote(w, "OCTO-02", "octopus drain") {
-			t.Error("the node was opened without a service, or another one was begun")
-		}
-		octopatch(t.Context(), w.Environ(), "status").wants(t, 0, "OCTO-01", "patch", "the dead-man switch is armed", "its owner has let go")
-		// The worker outlives the runner, and whoever goes on follows it.
-		octopatch(t.Context(), with(w.Environ(), "USER=somebody else"), "run").wants(t, 0, "going on with run", "going on with the installation that an earlier process has begun")
-		allKept(t, w, before)
-		installs := 0
-		for _, one := range w.Log.Writes() {
-			if one.Node == "OCTO-01" && one.What == "host work install" {
-				installs++
-			}
-		}
-		if installs != 4 { // three rounds, the first of them followed by two processes
-			t.Errorf("%d installations were asked for", installs)
-		}
-	})
+	}
+	if installs != 4 { // three rounds, the first of them followed by two processes
+		t.Errorf("%d installations were asked for", installs)
+	}
 }

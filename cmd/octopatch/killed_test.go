@@ -26,11 +26,8 @@ type started struct {
 
 func start(t *attempt, environ []string, args ...string) *started {
 	t.Helper()
-	path, err := exec.LookPath("octopatch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &started{process: exec.CommandContext(t.Context(), path, args...)}
+	s := &started{process: exec.CommandContext(t.Context(), program(t.T), args...)}
+	ownConsole(s.process)
 	s.process.Env = with(environ, "PATH="+os.Getenv("PATH"))
 	pipe, err := s.process.StdoutPipe()
 	if err == nil {

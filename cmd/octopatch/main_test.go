@@ -79,10 +79,10 @@ func (s scriptT) Run(_ string, script func(testscript.T)) { script(s) }
 func (s scriptT) Parallel()                               {} // it runs beside others already
 func (s scriptT) Verbose() bool                           { return testing.Verbose() }
 
-// program is the path of octopatch, which TestMain has put on PATH.
+// program is the path of octopatch: that of the folder which was named, or what TestMain has put on PATH.
 func program(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("octopatch")
+	path, err := exec.LookPath(filepath.Join(*otherOctopatch, "octopatch"))
 	if err != nil {
 		t.Fatal(err)
 	}

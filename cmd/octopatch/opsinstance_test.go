@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,8 @@ import (
 	"github.com/octopatch/octopatch/internal/rehearsal"
 	"github.com/octopatch/octopatch/steptemplate"
 )
+
+var otherPackage = flag.String("package", "", "octopatch.<version>.zip of a release, to be uploaded in place of one that the test makes")
 
 // opsInstance is as much of an Octopus Server as setting it up takes: packages, step templates, and who it is.
 type opsInstance struct {
@@ -89,9 +92,14 @@ func TestOpsInstance(t *testing.T) {
 		release(t, dir, bash)
 		asWritten(t, dir, "ops.sh", "", []string{"OPS_URL=" + server.URL, "OPS_API_KEY=" + ops.key}, "bash", "-e").wants(t, 0)
 		ops.mu.Lock()
-		uploaded := ops.packages["octopatch 1.2.3"]
+		var uploaded []byte
+		for name, text := range ops.packages {
+			if strings.HasPrefix(name, "octopatch ") {
+				uploaded = text
+			}
+		}
 		ops.mu.Unlock()
-		if len(ops.templates) != 2 || uploaded == nil {
+		if len(ops.templates) != 2 || len(ops.packages) != 1 || uploaded == nil {
 			t.Fatalf("the ops instance has %d templates, and packages %d", len(ops.templates), len(ops.packages))
 		}
 		for i, template := range steptemplate.Templates() {
@@ -127,6 +135,14 @@ func release(t *attempt, dir string, w worker) {
 			t.Fatal(err)
 		}
 		writeAll(t, dir, map[string]string{template.File(): string(text)})
+	}
+	if *otherPackage != "" {
+		text, err := os.ReadFile(*otherPackage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeAll(t, dir, map[string]string{filepath.Base(*otherPackage): string(text)})
+		return
 	}
 	text, err := os.ReadFile(program(t.T))
 	if err != nil {

@@ -43,7 +43,7 @@ func rewind(t *testing.T, killed string, names ...string) *rewoundWorld {
 			return ""
 		}
 		e.RunAll(ctx)
-		r.inject, r.died, r.late = nil, false, 0
+		r.inject, r.died, r.late, r.harmful = nil, false, nil, nil
 	} else if got := e.RunAll(context.Background()); got.Exit != ExitFailed {
 		t.Fatalf("exit %d, %v", got.Exit, got.Err)
 	}
@@ -118,7 +118,7 @@ func TestARevertRewindsTheJournal(t *testing.T) {
 				for i, command := range strings.Fields(c.commands) {
 					began, counter := len(r.writes), r.nodes[0].journal.Counter
 					e, _ := r.process(c.runner)
-					if got := r.do(e, command); got.Exit != ExitDone {
+					if got := do(e, command); got.Exit != ExitDone {
 						t.Fatalf("%s: exit %d, %v", command, got.Exit, got.Err)
 					}
 					first := slices.DeleteFunc(slices.Clone(r.writes[began:]), func(what string) bool { return strings.HasPrefix(what, "host lease") })
@@ -139,18 +139,6 @@ func TestARevertRewindsTheJournal(t *testing.T) {
 	}
 }
 
-// do runs a command.
-func (r *rewoundWorld) do(e *Engine, command string) Result {
-	switch command {
-	case "run":
-		return e.RunAll(context.Background())
-	case "recover":
-		return e.Recover(context.Background())
-	}
-	p, _ := procedure.Find(command)
-	return e.Alone(context.Background(), p)
-}
-
 // TestARewoundJournalWithoutACopy: what was done since is not known, so nobody goes on, and everybody is told how.
 func TestARewoundJournalWithoutACopy(t *testing.T) {
 	for _, command := range []string{"run", "start", "recover"} {
@@ -164,7 +152,7 @@ func TestARewoundJournalWithoutACopy(t *testing.T) {
 					t.Errorf("status: %v, %+v", err, open)
 				}
 				e, _ = r.process(false)
-				got := r.do(e, command)
+				got := do(e, command)
 				if got.Exit != ExitUnknown || !strings.HasPrefix(got.Next, "OCTOPATCH_TAKEOVER=run1 ") || !strings.HasSuffix(got.Next, "octopatch "+command) || !strings.Contains(fmt.Sprint(got.Err), got.Next) {
 					t.Errorf("exit %d, next %q, %v", got.Exit, got.Next, got.Err)
 				}
@@ -173,7 +161,7 @@ func TestARewoundJournalWithoutACopy(t *testing.T) {
 				}
 				e, _ = r.process(false)
 				e.Takeover = "run1"
-				if got := r.do(e, command); got.Exit != ExitDone {
+				if got := do(e, command); got.Exit != ExitDone {
 					t.Errorf("told to go on: exit %d, %v", got.Exit, got.Err)
 				}
 			})

@@ -49,7 +49,7 @@ func TestTheReportOfATakeOver(t *testing.T) {
 					w.named(e)
 					e.Nodes = e.Nodes[:1]
 					e.RunAll(ctx)
-					w.inject, w.died, w.late = nil, false, 0
+					w.inject, w.died, w.late = nil, false, nil
 					time.Sleep(3 * time.Hour)
 					again := time.Now()
 					e, events := w.engine()

@@ -23,7 +23,8 @@ func (e *Engine) precautionIsOn(t *target) bool {
 		return false
 	}
 	taken := t.facts.Journal.Precaution
-	return taken.Provider == e.Rules.Precaution && (taken.State == procedure.PrecautionTaking || taken.State == procedure.PrecautionTaken || t.facts.Journal.Octopus.StartBegan)
+	over := taken.State == procedure.PrecautionKept || taken.State == procedure.PrecautionRemoved
+	return taken.Provider == e.Rules.Precaution && (!over || t.facts.Journal.Octopus.StartBegan)
 }
 
 // checkPrecaution proves before the first change that the precaution can be taken of the node's machine, and

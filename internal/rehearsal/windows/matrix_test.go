@@ -18,7 +18,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}}
+	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}, {heldHosts(), deadmanCells}}
 }
 
 // table is what a suite shows under go test -v.

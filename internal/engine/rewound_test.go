@@ -263,3 +263,31 @@ func TestALeaseOfAnotherClock(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDeadmanOfARewoundMachine: the snapshot holds an armed switch, and where nobody comes it fires and counts on
+// from the old journal. That hides neither the newer copy nor the doubt.
+func TestTheDeadmanOfARewoundMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rewind(t, "", "A", "B")
+		n := r.nodes[0]
+		n.deadman = procedure.Deadman{After: 45 * time.Minute}
+		r.deadmen(t)
+		n.journal.Counter += 50 // it tries again and again where something does not start
+		if n.journal.Deadman == nil || n.service.State != "Running" {
+			t.Fatalf("it has not fired: %+v", n.journal)
+		}
+		e, _ := r.process(false)
+		open, err := e.Status(context.Background())
+		if err != nil || len(open) == 0 || !strings.Contains(open[0].Doubt, "Windows has booted") {
+			t.Errorf("without a copy: %v, %+v", err, open)
+		}
+		e, _ = r.process(true)
+		if open, err = e.Status(context.Background()); err != nil || len(open) == 0 || open[0].Rewound == "" {
+			t.Errorf("with one: %v, %+v", err, open)
+		}
+		e, _ = r.process(true)
+		if got := e.RunAll(context.Background()); got.Exit != ExitDone || r.snapshot() != r.before {
+			t.Errorf("exit %d, %v; %s", got.Exit, got.Err, cmp.Diff(r.before, r.snapshot()))
+		}
+	})
+}

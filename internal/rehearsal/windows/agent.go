@@ -20,6 +20,7 @@ type agent struct {
 	installing bool
 	busyUntil  time.Time // somebody else installs
 	processor  float64   // seconds that TiWorker has used
+	msi        bool      // the service of Windows Installer runs
 	blocked    bool      // a reboot is wanted before the next installation
 	broken     bool      // its COM classes are not registered
 	microsoft  bool      // Microsoft Update is registered

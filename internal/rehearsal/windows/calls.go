@@ -227,6 +227,9 @@ func (m *Machine) installers() []processView {
 	if m.agent.installing {
 		list = append(list, processView{"TiWorker", 5120, m.agent.processor}, processView{"TrustedInstaller", 4980, 0.25})
 	}
+	if m.agent.msi {
+		list = append(list, processView{"msiexec", 6020, 1.5})
+	}
 	return list
 }
 

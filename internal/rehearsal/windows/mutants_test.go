@@ -37,6 +37,8 @@ func mutants() []mutant {
 		{"the delayed start: a wrong property", "probe", "'DelayedAutoStart'", "'DelayedStart'", "healthy", "probe"},
 		{"the delayed start is forgotten", "start", "start= delayed-auto | Out-Null", "start= auto | Out-Null", "held by this run", "start"},
 		{"watchdogs: -not is missing", "start", "if (-not $watchdog.enabled)", "if ($watchdog.enabled)", "held by this run", "start"},
+		{"a service that is gone keeps the others down", "deadman", "else { $faults += 'service {0} is gone' -f $service.name }", "else { Stop-WithError -Kind 'service' -Message 'gone' }", "switch overdue, dependent gone", "deadman"},
+		{"what Windows Installer left behind counts as work", "deadman", "@(Get-Process -Name 'msiexec' -ErrorAction SilentlyContinue).Count", "$true", "switch overdue, Windows Installer was cut off", "deadman"},
 		{"what ran before: -notin becomes -in", "start", "[string]$was.state -notin", "[string]$was.state -in", "held by this run", "start"},
 		{"watchdogs are not held: -ne becomes -eq", "stop", "-ne 'Disabled') { Disable-ScheduledTask", "-eq 'Disabled') { Disable-ScheduledTask", "healthy", "stop"},
 		{"start types are not held: -eq becomes -ne", "stop", "StartMode -eq 'Auto') { Set-StartType", "StartMode -ne 'Auto') { Set-StartType", "healthy", "stop"},

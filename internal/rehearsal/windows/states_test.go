@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -147,6 +148,13 @@ func hold(t testing.TB, m *Machine) {
 	})(t, m)
 }
 
+// withoutShipper removes the service that depends on Octopus Server, as an update of its product may.
+func withoutShipper(t testing.TB, m *Machine) {
+	locked(func(m *Machine) {
+		m.services = slices.DeleteFunc(m.services, func(s *service) bool { return s.name == "Octopus Log Shipper" })
+	})(t, m)
+}
+
 func both(list ...func(testing.TB, *Machine)) func(testing.TB, *Machine) {
 	return func(t testing.TB, m *Machine) {
 		for _, f := range list {
@@ -250,7 +258,9 @@ func states() []state {
 		{name: "reboot pending", faults: "reboot-pending-before"},
 		{name: "reboot pending softly", prepare: both(withRegistry(keySession, "PendingFileRenameOperations", []string{`\??\C:\a`, ""}), withRegistry(keyName+`\ComputerName`, "ComputerName", "NEW"), withRegistry(keyNetlogon, "JoinDomain", "x"))},
 		{name: "servicing at work", prepare: withRegistry(keyCBS+`\Interface`, "ServicingInProgress", 2)},
-		{name: "Windows Installer at work", prepare: locked(func(m *Machine) { m.makeKey(keyInstaller, true) })},
+		{name: "Windows Installer at work", prepare: locked(func(m *Machine) { m.makeKey(keyInstaller, true); m.agent.msi = true })},
+		{name: "Windows Installer was cut off", prepare: locked(func(m *Machine) { m.makeKey(keyInstaller, false) })},
+		{name: "dependent gone", prepare: both(hold, withoutShipper)},
 		{name: "logon screen not there", prepare: locked(func(m *Machine) { delete(m.registry, lower(keyLogon)) })},
 		{name: "shutdown in progress", prepare: locked(func(m *Machine) { m.leaving = true })},
 		{name: "shutdown scheduled", faults: "shutdown-scheduled"},
@@ -313,6 +323,8 @@ func states() []state {
 		{name: "lease newer", prepare: withFiles(map[string]any{leaseFile: map[string]any{"format": 2}})},
 		{name: "switch armed", prepare: both(hold, withLease("mine", 0, false), withSwitch(2700, 0)), lease: "mine"},
 		{name: "switch overdue", prepare: both(hold, withLease("other", 9000, false), withSwitch(60, 0))},
+		{name: "switch overdue, dependent gone", prepare: both(hold, withoutShipper, withLease("other", 9000, false), withSwitch(60, 0))},
+		{name: "switch overdue, Windows Installer was cut off", prepare: both(hold, locked(func(m *Machine) { m.makeKey(keyInstaller, false) }), withLease("other", 9000, false), withSwitch(60, 0))},
 		{name: "switch of another clock", prepare: both(hold, withLease("other", -9000, false), withSwitch(60, 0))},
 		{name: "switch of another clock, noticed", prepare: both(hold, withLease("other", -9000, false), withSwitch(60, 0), noticed)},
 		{name: "switch set for an hour", prepare: both(hold, withSwitch(0, 1))},

@@ -104,10 +104,15 @@ func (m *Machine) installing() string {
 		return "component servicing (TiWorker)"
 	case m.hasKey(keyCBS + `\RebootInProgress`):
 		return "component servicing (RebootInProgress)"
-	case m.hasKey(keyInstaller):
+	case m.hasKey(keyInstaller) && m.runs("msiexec"):
 		return "Windows Installer"
 	}
 	return ""
+}
+
+// runs says whether a process of that name runs.
+func (m *Machine) runs(name string) bool {
+	return slices.ContainsFunc(m.installers(), func(p processView) bool { return p.Name == name })
 }
 
 // watchdogs are the tasks that `Octopus.Server.exe watchdog` creates.

@@ -39,14 +39,25 @@ func twinStart(t *twin) error {
 
 // restore puts start types, services, dependents and watchdogs back, and lists what did not come back.
 func (t *twin) restore(prior object) ([]string, error) {
-	services := objects(prior["services"])
-	if err := t.restoreStartTypes(services); err != nil {
-		return nil, err
+	var services []object
+	var faults []string
+	for _, was := range objects(prior["services"]) {
+		if name := textOf(was, "name"); t.m.status(name) != "" {
+			services = append(services, was)
+		} else {
+			faults = append(faults, fmt.Sprintf("service %s is gone", name))
+		}
 	}
-	faults, err := t.startAll(services)
+	types, err := t.restoreStartTypes(services)
 	if err != nil {
 		return nil, err
 	}
+	faults = append(faults, types...)
+	started, err := t.startAll(services)
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, started...)
 	watchdogs, err := t.enableWatchdogs(objects(prior["watchdogs"]))
 	if err != nil {
 		return nil, err
@@ -70,24 +81,26 @@ func (s *service) startsAs(was object) bool {
 	return strings.EqualFold(s.start, start) && (start != startAuto || s.delayed == flagOf(was, "delayed"))
 }
 
-func (t *twin) restoreStartTypes(services []object) error {
+// restoreStartTypes says which start types cannot be set.
+func (t *twin) restoreStartTypes(services []object) (faults []string, err error) {
 	for _, was := range services {
 		s, err := t.m.look(textOf(was, "name"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		start := textOf(was, "start")
 		switch {
 		case s.startsAs(was):
 			continue
 		case !slices.Contains([]string{startAuto, startManual, startDisabled}, start):
-			return &stop{"service", fmt.Sprintf("service %s has the start type %s, which is not ours to set", s.name, start), ""}
+			faults = append(faults, fmt.Sprintf("service %s has the start type %s, which is not ours to set", s.name, start))
+			continue
 		}
 		if err := t.m.configure(s.name, start, flagOf(was, "delayed")); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return faults, nil
 }
 
 // startAll starts what ran before: first the services, then their dependents in the reverse order of stopping.

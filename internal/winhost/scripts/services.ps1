@@ -61,11 +61,11 @@ function Start-OneService([object]$Controller, [int]$Seconds) {
 function Set-StartType([object]$Controller, [string]$Start, [bool]$Delayed) {
     if ($Start -eq 'Auto' -and $Delayed) {
         & sc.exe config $Controller.Name start= delayed-auto | Out-Null
-        if ($LASTEXITCODE -ne 0) { Stop-WithError -Kind 'service' -Message ('sc.exe config {0} start= delayed-auto ended with {1}' -f $Controller.Name, $LASTEXITCODE) }
+        if ($LASTEXITCODE -ne 0) { throw ('sc.exe config {0} start= delayed-auto ended with {1}' -f $Controller.Name, $LASTEXITCODE) }
         return
     }
     $types = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }
-    if (-not $types.ContainsKey($Start)) { Stop-WithError -Kind 'service' -Message ('service {0} has the start type {1}, which is not ours to set' -f $Controller.Name, $Start) }
+    if (-not $types.ContainsKey($Start)) { throw ('service {0} has the start type {1}, which is not ours to set' -f $Controller.Name, $Start) }
     Set-Service -InputObject $Controller -StartupType $types[$Start]
 }
 
@@ -76,22 +76,28 @@ function Test-StartType([object]$Full, [string]$Start, [bool]$Delayed) {
 }
 
 # Restore-Services puts start types, services, dependents and watchdogs back as they were recorded, and lists what
-# did not come back. A service that did not run before is not started.
+# did not come back: one that an update has removed, or whose start type somebody guards, keeps no other one down.
+# A service that did not run before is not started.
 function Restore-Services([object]$Prior, [int]$Seconds) {
     $all = @(Get-CimInstance -ClassName Win32_Service)
     $controllers = @(Get-Service)
-    $faults = @()
+    $there = @(); $faults = @()
     foreach ($service in @($Prior.services)) {
+        if (@($controllers | Where-Object { [string]$_.Name -eq $service.name }).Count) { $there += $service }
+        else { $faults += 'service {0} is gone' -f $service.name }
+    }
+    foreach ($service in $there) {
         if (Test-StartType (Find-Service $all $service.name) $service.start $service.delayed) { continue }
-        Set-StartType (Find-Service $controllers $service.name) $service.start $service.delayed
+        try { Set-StartType (Find-Service $controllers $service.name) $service.start $service.delayed }
+        catch { $faults += Get-ErrorText $_ }
     }
     # The services come first and in their order; the dependents were recorded as they had to stop.
-    $held = @(foreach ($service in @($Prior.services)) { $service.dependents })
-    $order = @(foreach ($service in @($Prior.services)) { if ($held -notcontains $service.name) { $service.name } })
-    $dependents = @(foreach ($service in @($Prior.services)) { if ($held -contains $service.name) { $service.name } })
+    $held = @(foreach ($service in $there) { $service.dependents })
+    $order = @(foreach ($service in $there) { if ($held -notcontains $service.name) { $service.name } })
+    $dependents = @(foreach ($service in $there) { if ($held -contains $service.name) { $service.name } })
     [array]::Reverse($dependents)
     foreach ($name in $order + $dependents) {
-        $was = Find-Service @($Prior.services) $name
+        $was = Find-Service $there $name
         if ([string]$was.state -notin 'Running', 'Start Pending', 'Continue Pending') { continue }
         $fault = Start-OneService (Find-Service $controllers $name) $Seconds
         if ($fault) { $faults += $fault }
@@ -105,7 +111,7 @@ function Restore-Services([object]$Prior, [int]$Seconds) {
     }
 
     $all = @(Get-CimInstance -ClassName Win32_Service)
-    foreach ($service in @($Prior.services)) {
+    foreach ($service in $there) {
         $full = Find-Service $all $service.name
         if (-not (Test-StartType $full $service.start $service.delayed)) {
             $faults += 'service {0} has the start type {1} instead of {2}' -f $service.name, $full.StartMode, $service.start

@@ -109,6 +109,9 @@ function Get-SoftPending {
 function Get-Busy {
     if ((Get-ServicingState) -eq 2) { return 'component servicing (TiWorker)' }
     if (Test-Path -LiteralPath "$ComponentServicing\RebootInProgress") { return 'component servicing (RebootInProgress)' }
-    if (Test-Path -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Installer\InProgress') { return 'Windows Installer' }
+    # An installation that was cut off leaves the key behind for good, and no process.
+    if (Test-Path -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Installer\InProgress') {
+        if (@(Get-Process -Name 'msiexec' -ErrorAction SilentlyContinue).Count) { return 'Windows Installer' }
+    }
     return ''
 }

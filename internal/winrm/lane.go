@@ -50,7 +50,7 @@ func (l *lane) post(ctx context.Context, message string) ([]byte, error) {
 		return l.read(r, err)
 	}
 	if l.proved != nil {
-		r, err := l.again(ctx, message) //nolint:bodyclose // read drains and closes it
+		r, _, err := l.again(ctx, message) //nolint:bodyclose // read drains and closes it
 		if err != nil || r.StatusCode != http.StatusUnauthorized {
 			return l.read(r, err)
 		}
@@ -59,27 +59,32 @@ func (l *lane) post(ctx context.Context, message string) ([]byte, error) {
 	}
 	r, err := l.login(ctx, message) //nolint:bodyclose // read drains and closes it
 	if err == nil && r == nil {     // the keys are there, the message was not sent yet
-		r, err = l.again(ctx, message) //nolint:bodyclose // read drains and closes it
+		var on net.Conn
+		r, on, err = l.again(ctx, message) //nolint:bodyclose // read drains and closes it
+		if err == nil && r.StatusCode == http.StatusUnauthorized && on != l.proved {
+			drain(r)
+			l.forget()
+			return nil, fmt.Errorf("%w: the host closed it right after the login", errDial)
+		}
 	}
 	return l.read(r, err)
 }
 
 // again sends a message over the connection that is proved. Without TLS there is no way from here to the wire
 // but through the keys.
-func (l *lane) again(ctx context.Context, message string) (*http.Response, error) {
+func (l *lane) again(ctx context.Context, message string) (*http.Response, net.Conn, error) {
 	if l.o.TLS {
-		r, _, err := l.request(ctx, soapType, []byte(message), "")
-		return r, err
+		return l.request(ctx, soapType, []byte(message), "")
 	}
 	sealed, err := sealMessage(l.keys, l.protocol, []byte(message))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDial, err)
+		return nil, nil, fmt.Errorf("%w: %w", errDial, err)
 	}
-	r, _, err := l.request(ctx, sealedType(l.protocol), sealed, "")
+	r, conn, err := l.request(ctx, sealedType(l.protocol), sealed, "")
 	if err != nil {
 		l.forget() // what the host has seen of it is not known, so the order is not either
 	}
-	return r, err
+	return r, conn, err
 }
 
 // request sends one HTTP request and says over which connection. Without a connection the error is an errDial:

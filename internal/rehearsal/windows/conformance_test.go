@@ -177,7 +177,7 @@ var (
 // plain replaces what differs from machine to machine by its kind.
 func plain(key string, v any) any {
 	switch key {
-	case "versionId", "boot", "bootTime", "time", "powershell", "line", "renewed", "taken", "armed", "updated", "why":
+	case "versionId", "boot", "bootTime", "time", "powershell", "line", "renewed", "taken", "armed", "updated", "since", "ahead", "why":
 		return key
 	}
 	if at, ok := v.(float64); ok && key == "at" && at > 1.7e9 { // not the runner's, which the requests set

@@ -93,7 +93,11 @@ func sentence(e procedure.Event) string {
 		if e.Result == procedure.Skipped {
 			return "- skipped: " + e.Reason
 		}
-		return fmt.Sprintf("%s %s in %s%s", mark(e.Result), e.Result, Span(e.Seconds), after(": ", e.Reason))
+		text := fmt.Sprintf("%s %s in %s", mark(e.Result), e.Result, Span(e.Seconds))
+		if e.Phase == "preflight" && bad(e) {
+			return text // each fault has a line of its own afterwards, or stands in the last line
+		}
+		return text + after(": ", e.Reason)
 	case procedure.NodeEnded:
 		text := fmt.Sprintf("%s node %s", mark(e.Result), e.Result)
 		if e.Seconds > 0 {
@@ -103,7 +107,11 @@ func sentence(e procedure.Event) string {
 	case procedure.Warning:
 		return "! " + e.Message
 	case procedure.RunEnded:
-		return fmt.Sprintf("run %s ended with exit code %d after %s%s%s", e.Run, exit(e), Span(e.Seconds), after(": ", e.Reason), after("; next: ", e.Next))
+		text := fmt.Sprintf("run %s ended with exit code %d after %s", e.Run, exit(e), Span(e.Seconds))
+		if exit(e) != refused { // then each fault has a line of its own already
+			text += after(": ", e.Reason)
+		}
+		return text + after("; next: ", e.Next)
 	}
 	return e.Message
 }

@@ -73,6 +73,7 @@ func startServing(env func(string) string) (*served, map[string]string, error) {
 		name = "OCTOPATCH_REHEARSAL_" + name
 		process.Env = append(process.Env, name+"="+env(name))
 	}
+	process.Env = append(process.Env, "OCTOPATCH_PRECAUTION="+env("OCTOPATCH_PRECAUTION"))
 	pipe, err := process.StdoutPipe()
 	if err == nil {
 		err = process.Start()

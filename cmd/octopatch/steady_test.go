@@ -73,9 +73,14 @@ func (a *attempt) Fatalf(format string, args ...any) { a.Errorf(format, args...)
 // steadily runs the test, beside others, at speed 400, and again at 100 and 40 where the machine stalled.
 func steadily(t *testing.T, test func(*attempt)) {
 	t.Helper()
+	steadilyAt(t, []float64{400, 100, 40}, test)
+}
+
+// steadilyAt does so at other speeds.
+func steadilyAt(t *testing.T, speeds []float64, test func(*attempt)) {
+	t.Helper()
 	t.Parallel()
 	watching.Do(func() { go watchStalls() })
-	speeds := []float64{400, 100, 40}
 	for i, speed := range speeds {
 		began := time.Now()
 		a := &attempt{T: t, speed: speed / slower}

@@ -67,6 +67,7 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	}
 	began := e.Clock.Now()
 	t.report.Before, t.report.After = t.before(), t.facts.Windows
+	t.resume()
 	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
 	t.report.Result, t.report.Reason = r.Kind, r.Reason
 	if r.Kind == procedure.Skipped {

@@ -27,7 +27,7 @@ func (w *world) dies(t *testing.T, e *Engine, write string) {
 	if !w.died {
 		t.Fatalf("it was not killed at %q: %q", write, w.writes)
 	}
-	w.inject, w.died, w.late = nil, false, 0
+	w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
 }
 
 // TestPlanOverAnInstallation: what the killed run's worker is at is told from the journal, and no search disturbs it.

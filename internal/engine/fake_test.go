@@ -24,11 +24,15 @@ type world struct {
 	inject      func(n int, what string) (mode string) // "", "unapplied", "lost", "dead before", "dead after"
 	dead        func()                                 // ends the process that died; nil: none has
 	died        bool                                   // nothing that the process sends arrives any more
-	late        int                                    // writes that it has tried since
-	down        bool                                   // Octopus itself answers nothing
-	html        bool                                   // Octopus answers with something else
-	denied      bool                                   // Octopus refuses our login
-	balanced    bool                                   // OCTOPUS_URL is a load balancer that leaves drained nodes out
+	late        []string                               // writes that it has tried since
+	harmful     []string                               // those among them that would have mattered
+	lives       bool                                   // a process is at work that has not died
+	over        bool                                   // the test is
+	db          database
+	down        bool // Octopus itself answers nothing
+	html        bool // Octopus answers with something else
+	denied      bool // Octopus refuses our login
+	balanced    bool // OCTOPUS_URL is a load balancer that leaves drained nodes out
 	processes   int
 	reads       []time.Time // of Octopus
 }
@@ -54,6 +58,7 @@ type fakeNode struct {
 	hostDown      bool
 	neverBack     bool
 	neverRuns     bool
+	sick          bool // its service runs, and does not answer
 	version       string
 	rebootIgnored int
 	away          time.Duration // how long a reboot takes, at least 4 min
@@ -62,6 +67,11 @@ type fakeNode struct {
 	readyCalls    int
 	started       time.Time
 	onDisks       []string
+	working       time.Time // until then the worker installs
+	servicing     time.Time // until then Windows itself does
+	blind         int       // reboots that nothing was pending for
+	reverts       int
+	ownDatabase   bool // Octopus' database lies on this machine's disks
 }
 
 func newWorld(names ...string) *world {
@@ -75,35 +85,11 @@ func newWorld(names ...string) *world {
 				{{ID: "u3", Title: ".NET", KBs: []string{"5000002"}, Bytes: 1 << 20}},
 			}}
 		w.nodes = append(w.nodes, n)
+		n.drain(false)
+		n.runs(true)
 	}
+	w.maintain(false)
 	return w
-}
-
-// tries counts what a dead process still asks for.
-func (w *world) tries() {
-	if w.died {
-		w.late++
-	}
-}
-
-// write logs a write and decides its fate: apply says whether to change the world, err what the caller hears.
-func (w *world) write(what string) (apply bool, err error) {
-	w.writes = append(w.writes, what)
-	mode := ""
-	if w.inject != nil {
-		mode = w.inject(len(w.writes), what)
-	}
-	switch mode {
-	case "unapplied":
-		return false, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
-	case "lost":
-		return true, &procedure.Fault{Kind: procedure.ErrNoReply, Problem: "connection reset"}
-	case "dead before", "dead after":
-		w.died = true
-		w.dead()
-		return mode == "dead after", errDead
-	}
-	return true, nil
 }
 
 func (w *world) node(name string) *fakeNode {
@@ -155,13 +141,14 @@ func (w *world) Nodes(context.Context) ([]procedure.NodeState, error) {
 
 func (w *world) SetDrain(_ context.Context, node string, on bool) error {
 	defer w.locked()()
-	w.tries()
+	what := fmt.Sprintf("octopus drain %t %s", on, node)
+	w.tries(what)
 	if err := w.readable(); err != nil {
 		return err
 	}
-	apply, err := w.write(fmt.Sprintf("octopus drain %t %s", on, node))
+	apply, err := w.write(what)
 	if apply {
-		w.node(node).state.Drained = on
+		w.node(node).drain(on)
 	}
 	return err
 }
@@ -173,13 +160,14 @@ func (w *world) MaintenanceMode(context.Context) (bool, error) {
 
 func (w *world) SetMaintenanceMode(_ context.Context, on bool) error {
 	defer w.locked()()
-	w.tries()
+	what := fmt.Sprintf("octopus maintenance %t", on)
+	w.tries(what)
 	if err := w.readable(); err != nil {
 		return err
 	}
-	apply, err := w.write(fmt.Sprintf("octopus maintenance %t", on))
+	apply, err := w.write(what)
 	if apply {
-		w.maintenance = on
+		w.maintain(on)
 	}
 	return err
 }
@@ -191,8 +179,13 @@ func (w *world) Tasks(context.Context) ([]procedure.Task, error) {
 
 func (w *world) CancelTask(_ context.Context, id string) error {
 	defer w.locked()()
+	w.tries("octopus cancel " + id + " " + w.nodes[0].state.Name)
+	if w.died {
+		return errDead
+	}
 	apply, err := w.write("octopus cancel " + id)
 	if apply {
+		w.endTask(id, "Canceled")
 		w.tasks = slices.DeleteFunc(w.tasks, func(t procedure.Task) bool { return t.ID == id })
 	}
 	return err
@@ -211,7 +204,7 @@ func (w *world) CurrentUser(context.Context) (procedure.User, error) {
 func (w *world) Ping(_ context.Context, node string) (procedure.NodePing, error) {
 	defer w.locked()()
 	n := w.node(node)
-	if n.hostDown || n.service.State != "Running" {
+	if n.hostDown || n.sick || n.service.State != "Running" {
 		return procedure.NodePing{}, &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "connection refused"}
 	}
 	status := 200
@@ -241,44 +234,6 @@ func (w *world) snapshot() string {
 			n.service.State, n.service.Start, n.service.Delayed, n.watchdog, n.journal != nil, n.lease != nil, n.deadman != (procedure.Deadman{}), n.copy != nil)
 	}
 	return text
-}
-
-// direct is Octopus at a node's own address, past the load balancer.
-type direct struct{ *world }
-
-func (d direct) past() func() {
-	defer d.locked()()
-	was := d.balanced
-	d.balanced = false
-	return func() {
-		defer d.locked()()
-		d.balanced = was
-	}
-}
-
-func (d direct) Nodes(ctx context.Context) ([]procedure.NodeState, error) {
-	defer d.past()()
-	return d.world.Nodes(ctx)
-}
-
-func (d direct) SetDrain(ctx context.Context, node string, on bool) error {
-	defer d.past()()
-	return d.world.SetDrain(ctx, node, on)
-}
-
-func (d direct) MaintenanceMode(ctx context.Context) (bool, error) {
-	defer d.past()()
-	return d.world.MaintenanceMode(ctx)
-}
-
-func (d direct) SetMaintenanceMode(ctx context.Context, on bool) error {
-	defer d.past()()
-	return d.world.SetMaintenanceMode(ctx, on)
-}
-
-func (d direct) Tasks(ctx context.Context) ([]procedure.Task, error) {
-	defer d.past()()
-	return d.world.Tasks(ctx)
 }
 
 // recorder collects events.

@@ -55,7 +55,7 @@ func (h *fakeHost) Take(_ context.Context, c procedure.Claim) (procedure.Claimed
 
 func (h *fakeHost) Release(context.Context) error {
 	defer h.n.w.locked()()
-	h.n.w.tries()
+	h.n.w.tries("host release " + h.n.state.Name)
 	if err := h.up(); err != nil || h.nonce == "" {
 		return err
 	}
@@ -141,7 +141,7 @@ func (h *fakeHost) merge(c procedure.Change) {
 
 // change makes one journalled change.
 func (h *fakeHost) change(what string, c procedure.Change, do func()) (procedure.Journal, error) {
-	h.n.w.tries()
+	h.n.w.tries("host " + what + " " + h.n.state.Name)
 	if err := h.ours(); err != nil {
 		return procedure.Journal{}, err
 	}
@@ -171,7 +171,7 @@ func (h *fakeHost) DropCopy(context.Context, string) error {
 
 func (h *fakeHost) copyOf(what string, do func()) error {
 	defer h.n.w.locked()()
-	h.n.w.tries()
+	h.n.w.tries("host " + what + " " + h.n.state.Name)
 	if err := h.ours(); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (h *fakeHost) copyOf(what string, do func()) error {
 
 func (h *fakeHost) Clear(_ context.Context, run string) error {
 	defer h.n.w.locked()()
-	h.n.w.tries()
+	h.n.w.tries("host clear " + h.n.state.Name)
 	if err := h.ours(); err != nil {
 		return err
 	}
@@ -203,7 +203,8 @@ func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.S
 			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
 				Boot: h.windows().Boot, Build: h.windows().Build, UBR: h.n.ubr}
 		}
-		h.n.service.State, h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Stopped", "Manual", false, false
+		h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Manual", false, false
+		h.n.runs(false)
 	})
 }
 
@@ -214,13 +215,14 @@ func (h *fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.Star
 		if prior == nil {
 			return // nothing on this host was changed
 		}
-		h.n.service, h.n.watchdog = prior.Services[0], prior.Watchdogs[0].Enabled
+		h.n.service.Start, h.n.service.Delayed, h.n.watchdog = prior.Services[0].Start, prior.Services[0].Delayed, prior.Watchdogs[0].Enabled
+		h.n.runs(prior.Services[0].State == "Running")
+		if h.n.neverRuns {
+			return // as long as it does not run nothing is restored, and the switch stays as it is
+		}
 		restored := *prior
 		restored.Restored = true
 		h.n.journal.Host, h.n.deadman = &restored, procedure.Deadman{}
-		if h.n.neverRuns {
-			h.n.service.State = "Stopped"
-		}
 	})
 	if err == nil && h.n.neverRuns {
 		err = &procedure.Fault{Subject: h.n.state.Name, Problem: "the service does not reach Running", Remedy: "look at its log"}
@@ -230,112 +232,6 @@ func (h *fakeHost) Start(_ context.Context, c procedure.Change, _ procedure.Star
 
 func (h *fakeHost) Undrain(_ context.Context, c procedure.Change, _ string) error {
 	defer h.n.w.locked()()
-	_, err := h.change("undrain", c, func() { h.n.state.Drained = false })
+	_, err := h.change("undrain", c, func() { h.n.drain(false) })
 	return err
-}
-
-func (h *fakeHost) Work(_ context.Context, c procedure.Change, order procedure.WorkOrder, _ func(procedure.WorkProgress)) (procedure.WorkResult, error) {
-	defer h.n.w.locked()()
-	n := h.n
-	if err := h.ours(); err != nil {
-		return procedure.WorkResult{}, err
-	}
-	r := procedure.WorkResult{Job: order.Job}
-	if len(n.queue) > 0 {
-		r.Updates = n.queue[0]
-	}
-	if order.Mode != procedure.WorkInstall {
-		return r, nil
-	}
-	if n.job == order.Job && n.job != "" { // it is followed, and not begun anew
-		h.merge(c)
-		return n.result, nil
-	}
-	apply, err := n.w.write("host install " + n.state.Name)
-	if !apply && n.w.died {
-		return procedure.WorkResult{}, err
-	}
-	h.merge(c)                                                                                            // the adapter asks again after a fault, and follows the worker
-	if len(n.pending) > 0 && len(r.Taken()) > 0 && n.installs[r.Taken()[0].KBs[0]] > 0 && n.loops == "" { // what waits for a reboot is not offered again
-		r.Updates, r.Reboot = nil, true
-	}
-	for _, u := range r.Taken() {
-		kb := u.KBs[0]
-		o := procedure.UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "succeeded", Succeeded: true, Reboot: true}
-		if kb == n.fails {
-			o.Succeeded, o.Result, o.Code, o.Words = false, "failed", "0x80070643", "the installer failed"
-		} else {
-			n.pending = []string{"Windows Update"}
-			if n.installs == nil {
-				n.installs = map[string]int{}
-			}
-			n.installs[kb]++
-		}
-		r.Outcomes = append(r.Outcomes, o)
-	}
-	r.Reboot = len(n.pending) > 0
-	n.job, n.result = order.Job, r
-	if n.w.died {
-		return procedure.WorkResult{}, err
-	}
-	return r, nil
-}
-
-func (h *fakeHost) Reboot(_ context.Context, c procedure.Change) error {
-	defer h.n.w.locked()()
-	_, err := h.change("reboot", c, func() {
-		n := h.n
-		if n.rebootIgnored > 0 {
-			n.rebootIgnored--
-			return
-		}
-		n.hostDown = true
-		if n.service.Start == "Auto" {
-			n.service.State = "Running"
-		}
-		if n.neverBack {
-			return
-		}
-		time.AfterFunc(max(4*time.Minute, n.away), func() {
-			defer n.w.locked()()
-			n.hostDown, n.started = false, time.Now()
-			if n.pendingSticks--; n.pendingSticks < 0 {
-				n.pending = nil
-			}
-			n.boot++
-			if len(n.queue) > 0 && n.queue[0][0].KBs[0] != n.loops && n.queue[0][0].KBs[0] != n.fails {
-				n.queue = n.queue[1:]
-				n.ubr++
-			}
-		})
-	})
-	return err
-}
-
-func (h *fakeHost) Ready(ctx context.Context, want procedure.Readiness, waiting func(string)) (procedure.Windows, error) {
-	h.n.readyCalls++
-	if h.n.readyDenied {
-		return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrDenied, Problem: "HTTP 401"}
-	}
-	deadline := time.Now().Add(want.Limit)
-	for time.Now().Before(deadline) {
-		unlock := h.n.w.locked()
-		err, w := h.up(), h.windows()
-		unlock()
-		if err == nil && w.Boot != want.BootBefore {
-			return w, nil
-		}
-		waiting("the host to come back")
-		select {
-		case <-ctx.Done():
-			return procedure.Windows{}, ctx.Err()
-		case <-time.After(10 * time.Second):
-		}
-	}
-	unlock := h.n.w.locked()
-	defer unlock()
-	if err := h.up(); err != nil {
-		return procedure.Windows{}, err
-	}
-	return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrTimeout, Problem: "still the same boot"}
 }

@@ -21,60 +21,38 @@ var update = flag.Bool("update", false, "write the table of faults")
 // faultTable is checked against what the test sees, and written with -update.
 const faultTable = "../rehearsal/FAULTS.md"
 
-const faultHead = `# Faults
-
-Written by ` + "`go test ./internal/engine -run Fault -update`" + ` and checked by ` + "`go test ./... -run Fault`" + `. The procedure is run once for each topology in the engine's
-simulated world, and every write is taken from the world's own log. Then it is run again for each write and each
-fate: the runner is dead right before it or right after it, its reply is lost after it took effect, or it fails
-without effect. Afterwards a fresh ` + "`octopatch run`" + ` of the same owner goes on once the leases are stale, in the second
-column of each pair after the dead-man switch has been at work. A cell is the exit code of that last run; behind a +
-stands how many writes the dead process still tried, all of them refused by the world.
-
-After each cell every node serves, is not drained, has its start type and watchdog as before, no journal, no lease, no
-switch, no snapshot; Maintenance Mode is as before; no update was installed twice and no host booted more often than its updates
-ask for. After the dead-man switch alone the services of a node that it served run with their start types, and drain
-and Maintenance Mode are as the dead runner left them. The test fails for a broken one, and for a write without a row.
-
-The fakes of this world stand for scripts and servers; the same deaths, with real processes, HTTP and the scripts'
-twins, are in ` + "`cmd/octopatch` (TestDeadman)" + `. An installation whose reply is lost or that fails to begin is followed or begun
-again by the adapter (internal/winhost), so the engine never sees it.
-`
-
 var fates = []string{"dead before", "dead after", "lost", "unapplied"}
 
-// TestFaultMatrix: for each write to the world × each fate × with and without the dead-man switch.
+// TestFaultMatrix: for each run × each write of it to the world × each fate × with and without the dead-man switch.
 func TestFaultMatrix(t *testing.T) {
 	var table bytes.Buffer
 	table.WriteString(faultHead)
 	cells := 0
-	for _, names := range [][]string{{"A"}, {"A", "B"}} {
-		var writes []string
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(names...)
-			e := w.surviving(newProvider(w), 45*time.Minute)
-			if r := e.RunAll(context.Background()); r.Exit != ExitDone {
-				t.Fatalf("the plain run: exit %d, %v", r.Exit, r.Err)
+	for _, f := range faultRuns() {
+		for _, names := range [][]string{{"A"}, {"A", "B"}} {
+			if f.nodes != 0 && f.nodes != len(names) {
+				continue
 			}
-			writes = w.writes
-			last := writes[len(writes)-len(names):]
-			slices.Sort(last) // the leases are let go of at once
-		})
-		fmt.Fprintf(&table, "\n## %d node(s), %d writes\n\n| | write |", len(names), len(writes))
-		for _, fate := range fates {
-			fmt.Fprintf(&table, " %s: run | dead-man, run |", fate)
-		}
-		table.WriteString("\n|---|---|" + strings.Repeat("---|", 2*len(fates)) + "\n")
-		for i, what := range writes {
-			fmt.Fprintf(&table, "| %d | %s |", i+1, what)
+			writes := f.plainly(t, names)
+			fmt.Fprintf(&table, "\n## %s: %d node(s), %d writes\n\n%s.\n\n| | write |", f.name, len(names), len(writes), strings.ToUpper(f.says[:1])+f.says[1:])
 			for _, fate := range fates {
-				for _, deadman := range []time.Duration{0, 45 * time.Minute} {
-					cells++
-					t.Run(fmt.Sprintf("%d nodes/%02d %s/%s/deadman %s", len(names), i+1, what, fate, deadman), func(t *testing.T) {
-						synctest.Test(t, func(t *testing.T) { fmt.Fprintf(&table, " %s |", cell(t, names, i, what, fate, deadman)) })
-					})
-				}
+				fmt.Fprintf(&table, " %s | dead-man |", fate)
 			}
-			table.WriteString("\n")
+			table.WriteString("\n|---|---|" + strings.Repeat("---|", 2*len(fates)) + "\n")
+			for i, what := range writes {
+				fmt.Fprintf(&table, "| %d | %s |", i+1, what)
+				for _, fate := range fates {
+					for _, deadman := range []time.Duration{0, 45 * time.Minute} {
+						cells++
+						t.Run(fmt.Sprintf("%s/%d nodes/%02d %s/%s/deadman %s", f.name, len(names), i+1, what, fate, deadman), func(t *testing.T) {
+							synctest.Test(t, func(t *testing.T) {
+								fmt.Fprintf(&table, " %s |", f.cell(t, names, i, what, fate, deadman))
+							})
+						})
+					}
+				}
+				table.WriteString("\n")
+			}
 		}
 	}
 	fmt.Fprintf(&table, "\n%d cells.\n", cells)
@@ -84,100 +62,172 @@ func TestFaultMatrix(t *testing.T) {
 		}
 	}
 	want, err := os.ReadFile(faultTable)
-	if err != nil || cmp.Diff(string(want), table.String()) != "" {
+	if err != nil || string(want) != table.String() {
 		t.Errorf("FAULTS.md is not what this test sees (%v); go test ./internal/engine -run Fault -update writes it:\n%s", err, cmp.Diff(string(want), table.String()))
 	}
 }
 
-// cell runs with one fate for one write, lets the dead-man switch act, and runs afresh.
-func cell(t *testing.T, names []string, i int, what, fate string, deadman time.Duration) string {
+// open is the world before a run of the matrix.
+func (f faultRun) open(t *testing.T, names []string, deadman time.Duration) *stage {
 	w := newWorld(names...)
-	before := w.snapshot()
-	w.inject = func(n int, got string) string {
-		if n != i+1 {
-			return ""
-		}
-		if release := "host release"; got != what && (!strings.HasPrefix(got, release) || !strings.HasPrefix(what, release)) { // they are let go of at once
-			t.Errorf("write %d is %q, and was %q in the plain run", n, got, what)
-		}
-		return fate
+	s := &stage{world: w, snapshots: newProvider(w), kept: keeper{}, deadman: deadman}
+	if f.before != nil {
+		f.before(t, s)
 	}
-	snapshots := newProvider(w)
-	e := w.surviving(snapshots, deadman)
-	ctx, cancel := context.WithCancel(context.Background())
-	w.dead = cancel
-	e.RunAll(ctx)
-	late := w.late
-	if died := w.died; died != strings.HasPrefix(fate, "dead") {
-		t.Fatalf("died: %t", died)
-	}
-	w.died, w.inject = false, nil
-	time.Sleep(50 * time.Minute)
 	if deadman > 0 {
-		w.deadmen(t)
+		w.switches(t)
 	}
-	time.Sleep(41 * time.Minute)
-	e = w.surviving(snapshots, deadman)
-	events := &recorder{}
-	e.Run, e.Sink = "run2", events
-	r := e.RunAll(context.Background())
-	if r.Exit != ExitDone {
-		t.Errorf("the fresh run: exit %d, %v", r.Exit, r.Err)
-	}
-	onePhaseEndEach(t, events, names)
-	if len(snapshots.points) > 0 {
-		t.Errorf("left behind: %v", snapshots.points)
-	}
-	if got := w.snapshot(); got != before {
-		t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
-	}
-	for _, n := range w.nodes {
-		if n.boot != 3 || n.ubr != 102 {
-			t.Errorf("%s booted %d times, UBR %d; want 2 and 102", n.state.Name, n.boot-1, n.ubr)
+	t.Cleanup(func() { defer w.locked()(); w.over = true })
+	return s
+}
+
+// plainly is the run without a fault; what it writes are the rows.
+func (f faultRun) plainly(t *testing.T, names []string) (writes []string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := f.open(t, names, 45*time.Minute)
+		began := len(s.writes)
+		s.lives = true
+		if exit := f.play(context.Background(), s); exit != f.plain && (exit != ExitSomeFailed && exit != ExitStopped || len(names) == 1) {
+			t.Fatalf("%s, %d nodes: the plain run ends in %d", f.name, len(names), exit)
 		}
-		for kb, times := range n.installs {
-			if times != 1 {
-				t.Errorf("%s: KB%s was installed %d times", n.state.Name, kb, times)
+		writes = s.writes[began:]
+	})
+	for range writes {
+		for i := 1; i < len(writes); i++ {
+			if a, b := writes[i-1], writes[i]; together(a, b) && b < a {
+				writes[i-1], writes[i] = b, a
 			}
 		}
 	}
-	if late > 0 {
-		return fmt.Sprintf("%d +%d", r.Exit, late)
+	return writes
+}
+
+// together: the same is done to all hosts at once, in no order.
+func together(a, b string) bool {
+	of := func(what string) string { return what[:strings.LastIndex(what, " ")+1] }
+	return of(a) == of(b) && (of(a) == "host download " || of(a) == "host release ")
+}
+
+// cell runs with one fate for one write, lets the dead-man switch act, and goes on afresh.
+func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, deadman time.Duration) string {
+	w := newWorld(names...)
+	before, content := w.snapshot(), w.db.content()
+	s := f.open(t, names, deadman)
+	w = s.world
+	database, began := w.db.copy(), len(w.writes)
+	w.inject = func(n int, got string) string {
+		if n != began+i+1 {
+			return ""
+		}
+		if got != what && !together(got, what) {
+			t.Errorf("write %d is %q, and was %q in the plain run", n-began, got, what)
+		}
+		return fate
 	}
-	return fmt.Sprint(r.Exit)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.dead, w.lives = cancel, true
+	f.play(ctx, s)
+	s.died(t, strings.HasPrefix(fate, "dead"))
+	wait := max(91*time.Minute, f.wait)
+	time.Sleep(wait)
+	if deadman > 0 {
+		w.outOfService(t)
+	}
+	if lost := w.db.lost(database); lost != "" {
+		t.Errorf("Octopus' database: %s", lost)
+	}
+	if f.mend != nil {
+		f.mend(s)
+		time.Sleep(7 * time.Minute) // longer than from one look of the switch to the next
+	}
+	ended := s.goOn(t, f)
+	s.asPromised(t, f, ended, before, content, database)
+	if n := len(w.late); n > 0 {
+		ended += fmt.Sprintf(" +%d", n)
+	}
+	return ended
 }
 
-// surviving is a process with a precaution and a dead-man switch; 0: without one.
-func (w *world) surviving(snapshots *fakeProvider, deadman time.Duration) *Engine {
-	e, _ := w.engine()
-	w.named(e)
-	e.Rules.Deadman = deadman
-	e.Provider, e.Rules.Precaution, e.Rules.PrecautionTimeout = snapshots, "fake", 30*time.Minute
-	return e
+// goOn is what is done afterwards; its exit codes.
+func (s *stage) goOn(t *testing.T, f faultRun) string {
+	e, events := s.process()
+	e.Run, s.lives = "run2", true
+	r := f.afterwards(e)
+	if f.finish == nil {
+		onePhaseEndEach(t, events, s.names())
+	}
+	switch {
+	case r.Exit == ExitDone:
+		return "0"
+	case !slices.Contains(f.ends, r.Exit):
+		t.Errorf("afterwards: exit %d, %v", r.Exit, r.Err)
+	}
+	e, _ = s.process()
+	e.Run = "run3"
+	command := "run"
+	if f.finish != nil && s.nodes[0].journal != nil { // recover says that the node is healthy, and to open it
+		command, e.Node = procedure.Exit, s.nodes[0].state.Name
+	}
+	if r := do(e, command); r.Exit != ExitDone {
+		t.Errorf("%s after that: exit %d, %v", command, r.Exit, r.Err)
+	}
+	return fmt.Sprintf("%d, %s 0", r.Exit, command)
 }
 
-// deadmen is what the dead-man switch of each host does by now, and holds the world to what it may change.
-func (w *world) deadmen(t *testing.T) {
-	defer w.locked()()
+// do runs a command.
+func do(e *Engine, command string) Result {
+	switch command {
+	case "run":
+		return e.RunAll(context.Background())
+	case procedure.Recover:
+		return e.Recover(context.Background())
+	}
+	p, _ := procedure.Find(command)
+	return e.Alone(context.Background(), p)
+}
+
+func (w *world) names() (names []string) {
 	for _, n := range w.nodes {
-		drained, maintenance := n.state.Drained, w.maintenance
-		armed, stopped := n.deadman, n.journal != nil && n.journal.Host != nil && !n.journal.Host.Restored
-		if stopped && armed == (procedure.Deadman{}) {
-			t.Errorf("%s: its service is stopped, and its switch is not armed", n.state.Name)
+		names = append(names, n.state.Name)
+	}
+	return names
+}
+
+// died says what became of the process that was played, and buries it.
+func (s *stage) died(t *testing.T, wanted bool) {
+	defer s.locked()()
+	if s.world.died != wanted {
+		t.Fatalf("died: %t", s.world.died)
+	}
+	for _, what := range s.harmful {
+		t.Errorf("the dead process still tried what would have mattered: %s", what)
+	}
+	s.world.died, s.inject, s.lives = false, nil, false
+}
+
+// asPromised holds the world afterwards against what it was.
+func (s *stage) asPromised(t *testing.T, f faultRun, ended, before, content string, database database) {
+	if len(s.snapshots.points) > 0 {
+		t.Errorf("left behind: %v", s.snapshots.points)
+	}
+	if got := s.snapshot(); got != before {
+		t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
+	}
+	if lost := s.db.lost(database); lost != "" || s.db.content() != content {
+		t.Errorf("Octopus' database: %s (+got, -want):\n%s", lost, cmp.Diff(content, s.db.content()))
+	}
+	for _, n := range s.nodes {
+		want := 102
+		if f.finish != nil && !strings.HasSuffix(ended, "run 0") {
+			want = 100 // recovered, and nobody has patched it since
 		}
-		if armed.After == 0 || n.lease != nil && time.Since(time.Unix(n.lease.Renewed, 0)) < armed.After || time.Since(n.started) < armed.After || !stopped {
-			continue
+		if n.ubr != want || n.blind > 0 {
+			t.Errorf("%s: UBR %d, want %d; %d reboots for nothing", n.state.Name, n.ubr, want, n.blind)
 		}
-		j := *n.journal
-		prior := *j.Host
-		n.service, n.watchdog, prior.Restored = prior.Services[0], prior.Watchdogs[0].Enabled, true
-		j.Host, j.Counter, j.Deadman = &prior, j.Counter+1, &procedure.Fired{At: time.Now().Unix(), Why: "nothing was heard of the run"}
-		n.journal, n.deadman = &j, procedure.Deadman{}
-		if n.lease != nil {
-			n.lease.Nonce = "deadman"
-		}
-		if n.state.Drained != drained || w.maintenance != maintenance || n.service.State != "Running" || n.service.Start != "Auto" || !n.service.Delayed || !n.watchdog {
-			t.Errorf("%s after its dead-man switch: drained %t, Maintenance Mode %t, watchdog %t, %+v", n.state.Name, n.state.Drained, w.maintenance, n.watchdog, n.service)
+		for kb, times := range n.installs {
+			if times > 1+n.reverts {
+				t.Errorf("%s: KB%s was installed %d times, with %d reverts", n.state.Name, kb, times, n.reverts)
+			}
 		}
 	}
 }

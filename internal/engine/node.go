@@ -14,6 +14,7 @@ func (e *Engine) oneNode(ctx context.Context, t *target, topology procedure.Topo
 	t.began = true
 	t.report.Before = t.before()
 	t.report.After = t.facts.Windows
+	t.resume()
 	t.works(true)
 	defer t.works(false)
 	e.rearm(ctx, t, procedure.Patch)
@@ -65,6 +66,13 @@ func (t *target) patchedBefore() bool {
 	}
 	exit := j.Phases[procedure.Exit].Result
 	return exit == "" || exit == procedure.Done
+}
+
+// resume begins the node's report with what an earlier process of the run has done.
+func (t *target) resume() {
+	if j := t.facts.Journal; j != nil {
+		t.report.Resume(*j)
+	}
 }
 
 // before is Windows as it was before this run first changed something, which may have been in an earlier process.

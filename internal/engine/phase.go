@@ -63,9 +63,27 @@ func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r pro
 			}
 			t.book.Ended(p.Name, record)
 		}
-		t.report.Phases = append(t.report.Phases, procedure.PhaseReport{Phase: p.Name, Title: p.Title(step.Topology), Result: r.Kind, Reason: r.Reason, Started: unix(began), Seconds: seconds})
+		t.report.Phases = append(t.report.Phases, t.withEarlier(procedure.PhaseReport{Phase: p.Name, Title: p.Title(step.Topology), Result: r.Kind, Reason: r.Reason, Started: unix(began), Seconds: seconds}))
 	}
 	e.event(procedure.Event{Type: procedure.PhaseEnded, Node: step.Node, Phase: p.Name, Result: r.Kind, Reason: r.Reason, Seconds: seconds})
+}
+
+// withEarlier is how a phase ended, with what an earlier process of the run has had of it.
+func (t *target) withEarlier(p procedure.PhaseReport) procedure.PhaseReport {
+	if t.facts.Journal == nil {
+		return p
+	}
+	record := t.facts.Journal.Phases[p.Phase]
+	switch {
+	case record.Began == 0:
+	case record.Result == "" && p.Result != procedure.Skipped: // begun then, and ended now
+		p.Seconds += p.Started.Sub(unix(record.Began)).Seconds()
+		p.Started = unix(record.Began)
+	case record.Ended != 0 && p.Result == procedure.Skipped:
+		p.Started, p.Seconds = unix(record.Began), float64(record.Ended-record.Began)
+		p.Reason += "; it ended as " + string(record.Result) + " then"
+	}
+	return p
 }
 
 // skip reports a phase that was not begun.

@@ -19,6 +19,7 @@ type fakeProvider struct {
 	w         *world
 	points    map[string]procedure.Point // by machine and name
 	disks     map[string]fakeNode        // the machine as it was, by the same
+	databases map[string]database        // what of Octopus' database lies on its disks
 	left      []procedure.Leftover
 	refuses   error
 	takeFails bool
@@ -26,7 +27,7 @@ type fakeProvider struct {
 }
 
 func newProvider(w *world) *fakeProvider {
-	return &fakeProvider{w: w, points: map[string]procedure.Point{}, disks: map[string]fakeNode{}}
+	return &fakeProvider{w: w, points: map[string]procedure.Point{}, disks: map[string]fakeNode{}, databases: map[string]database{}}
 }
 
 func (f *fakeProvider) Check(context.Context, procedure.Machine) ([]procedure.Leftover, error) {
@@ -42,7 +43,10 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 	if _, there := f.points[p.Node+p.Name]; there {
 		return nil
 	}
-	f.w.tries()
+	f.w.tries("precaution take " + p.Node)
+	if f.w.died {
+		return errDead
+	}
 	apply, err := f.w.write("precaution take " + p.Node)
 	if f.takeFails {
 		return &procedure.Fault{Subject: p.Node, Problem: "no space on the datastore", Remedy: "make room"}
@@ -56,7 +60,7 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 			lease := *n.lease
 			disk.lease = &lease
 		}
-		f.disks[p.Node+p.Name] = disk
+		f.disks[p.Node+p.Name], f.databases[p.Node+p.Name] = disk, f.w.db.copy()
 	}
 	progress("100 %")
 	return err
@@ -72,6 +76,10 @@ func (f *fakeProvider) Find(_ context.Context, p procedure.Point) (bool, error) 
 func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(string)) error {
 	defer f.w.locked()()
 	disk, there := f.disks[p.Node+p.Name]
+	f.w.tries("precaution revert " + p.Node)
+	if f.w.died {
+		return errDead
+	}
 	if !there {
 		return errors.New("no such point")
 	}
@@ -80,12 +88,18 @@ func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(strin
 		n := f.w.node(p.Node)
 		journal := *disk.journal
 		n.service, n.watchdog, n.journal, n.ubr, n.queue, n.pending = disk.service, disk.watchdog, &journal, disk.ubr, disk.queue, disk.pending
-		if n.lease = nil; disk.lease != nil { // rewound as well
+		n.deadman, n.copy, n.job, n.result = disk.deadman, disk.copy, disk.job, disk.result // they lie on the disks, too
+		if n.lease = nil; disk.lease != nil {                                               // rewound as well
 			lease := *disk.lease
 			n.lease = &lease
 		}
-		n.neverBack, n.neverRuns, n.hostDown = false, false, true
+		if n.ownDatabase {
+			f.w.db = f.databases[p.Node+p.Name].copy()
+			f.w.maintenance, n.state.Drained = f.w.db.rows["maintenance"] == "true", f.w.db.rows["node "+p.Node+" drained"] == "true"
+		}
+		n.neverBack, n.neverRuns, n.sick, n.hostDown = false, false, false, true
 		n.boot++
+		n.reverts++
 		time.AfterFunc(3*time.Minute, func() {
 			defer f.w.locked()()
 			n.hostDown, n.started = false, time.Now()
@@ -96,7 +110,10 @@ func (f *fakeProvider) Revert(_ context.Context, p procedure.Point, _ func(strin
 
 func (f *fakeProvider) Remove(_ context.Context, p procedure.Point) error {
 	defer f.w.locked()()
-	f.w.tries()
+	f.w.tries("precaution remove " + p.Node)
+	if f.w.died {
+		return errDead
+	}
 	apply, err := f.w.write("precaution remove " + p.Node)
 	if apply {
 		delete(f.points, p.Node+p.Name)

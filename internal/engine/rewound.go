@@ -29,13 +29,13 @@ func (e *Engine) compare(t *target, others []*target) error {
 		return err
 	case host.Finished():
 		t.finished, t.facts.Journal = host, nil
-	case kept != nil && kept.Counter >= host.Counter && kept.Finished() && (host.Host == nil || host.Host.Restored):
+	case kept != nil && host.Behind(*kept) >= 0 && kept.Finished() && (host.Host == nil || host.Host.Restored):
 		t.finished, t.facts.Journal = kept, nil
-	case kept != nil && kept.Counter > host.Counter:
+	case kept != nil && host.Behind(*kept) > 0:
 		newer := host.Newer(*kept)
 		t.facts.Journal, t.rewound = &newer, where
 		e.warnOnce(t.name, "the journal on its host is older (%d) than the copy %s (%d), as after a revert of the machine; the copy counts", host.Counter, where, kept.Counter)
-	case kept == nil || kept.Counter < host.Counter:
+	case kept == nil || host.Behind(*kept) < 0:
 		if t.doubt = host.Disagrees(t.facts.Windows); t.doubt != "" {
 			t.doubt += ", and no newer copy of the journal was found: the machine may have been reverted, and it is not known what was done since"
 			e.warnOnce(t.name, "%s", t.doubt)
@@ -160,7 +160,7 @@ func (e *Engine) catchUp(ctx context.Context, t *target, topology procedure.Topo
 	if err != nil {
 		return named{t.name, fmt.Errorf("the newest journal could not be written back: %w", err)}
 	}
-	if topology == procedure.HA && t.book.Octopus().Released && !t.book.Octopus().Drained {
+	if host := t.book.Journal().Host; topology == procedure.HA && t.book.Octopus().Released && !t.book.Octopus().Drained && host != nil && !host.Restored {
 		if err := e.step(t, topology, procedure.Enter).CloseAgain(ctx); err != nil {
 			return named{t.name, err}
 		}

@@ -43,7 +43,7 @@ func rewind(t *testing.T, killed string, names ...string) *rewoundWorld {
 			return ""
 		}
 		e.RunAll(ctx)
-		r.inject, r.died, r.late = nil, false, 0
+		r.inject, r.died, r.late, r.harmful = nil, false, nil, nil
 	} else if got := e.RunAll(context.Background()); got.Exit != ExitFailed {
 		t.Fatalf("exit %d, %v", got.Exit, got.Err)
 	}
@@ -118,7 +118,7 @@ func TestARevertRewindsTheJournal(t *testing.T) {
 				for i, command := range strings.Fields(c.commands) {
 					began, counter := len(r.writes), r.nodes[0].journal.Counter
 					e, _ := r.process(c.runner)
-					if got := r.do(e, command); got.Exit != ExitDone {
+					if got := do(e, command); got.Exit != ExitDone {
 						t.Fatalf("%s: exit %d, %v", command, got.Exit, got.Err)
 					}
 					first := slices.DeleteFunc(slices.Clone(r.writes[began:]), func(what string) bool { return strings.HasPrefix(what, "host lease") })
@@ -139,18 +139,6 @@ func TestARevertRewindsTheJournal(t *testing.T) {
 	}
 }
 
-// do runs a command.
-func (r *rewoundWorld) do(e *Engine, command string) Result {
-	switch command {
-	case "run":
-		return e.RunAll(context.Background())
-	case "recover":
-		return e.Recover(context.Background())
-	}
-	p, _ := procedure.Find(command)
-	return e.Alone(context.Background(), p)
-}
-
 // TestARewoundJournalWithoutACopy: what was done since is not known, so nobody goes on, and everybody is told how.
 func TestARewoundJournalWithoutACopy(t *testing.T) {
 	for _, command := range []string{"run", "start", "recover"} {
@@ -164,7 +152,7 @@ func TestARewoundJournalWithoutACopy(t *testing.T) {
 					t.Errorf("status: %v, %+v", err, open)
 				}
 				e, _ = r.process(false)
-				got := r.do(e, command)
+				got := do(e, command)
 				if got.Exit != ExitUnknown || !strings.HasPrefix(got.Next, "OCTOPATCH_TAKEOVER=run1 ") || !strings.HasSuffix(got.Next, "octopatch "+command) || !strings.Contains(fmt.Sprint(got.Err), got.Next) {
 					t.Errorf("exit %d, next %q, %v", got.Exit, got.Next, got.Err)
 				}
@@ -173,7 +161,7 @@ func TestARewoundJournalWithoutACopy(t *testing.T) {
 				}
 				e, _ = r.process(false)
 				e.Takeover = "run1"
-				if got := r.do(e, command); got.Exit != ExitDone {
+				if got := do(e, command); got.Exit != ExitDone {
 					t.Errorf("told to go on: exit %d, %v", got.Exit, got.Err)
 				}
 			})
@@ -274,4 +262,32 @@ func TestALeaseOfAnotherClock(t *testing.T) {
 			t.Errorf("renewed %s from now: live %t", ahead, got)
 		}
 	}
+}
+
+// TestTheDeadmanOfARewoundMachine: the snapshot holds an armed switch, and where nobody comes it fires and counts on
+// from the old journal. That hides neither the newer copy nor the doubt.
+func TestTheDeadmanOfARewoundMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rewind(t, "", "A", "B")
+		n := r.nodes[0]
+		n.deadman = procedure.Deadman{After: 45 * time.Minute}
+		r.deadmen(t)
+		n.journal.Counter += 50 // it tries again and again where something does not start
+		if n.journal.Deadman == nil || n.service.State != "Running" {
+			t.Fatalf("it has not fired: %+v", n.journal)
+		}
+		e, _ := r.process(false)
+		open, err := e.Status(context.Background())
+		if err != nil || len(open) == 0 || !strings.Contains(open[0].Doubt, "Windows has booted") {
+			t.Errorf("without a copy: %v, %+v", err, open)
+		}
+		e, _ = r.process(true)
+		if open, err = e.Status(context.Background()); err != nil || len(open) == 0 || open[0].Rewound == "" {
+			t.Errorf("with one: %v, %+v", err, open)
+		}
+		e, _ = r.process(true)
+		if got := e.RunAll(context.Background()); got.Exit != ExitDone || r.snapshot() != r.before {
+			t.Errorf("exit %d, %v; %s", got.Exit, got.Err, cmp.Diff(r.before, r.snapshot()))
+		}
+	})
 }

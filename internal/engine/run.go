@@ -92,7 +92,7 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 		e.unlock(e.grace, s.targets)
 		return e.unproved(err)
 	}
-	up := watch(ctx, e.Clock, e.Server.Serving)
+	up := watch(ctx, e.Clock, e.Server.Serving, earlier(s))
 	notice, _ := e.announce(ctx, s) // people are told, or it is logged that they were not: patching does not depend on it
 	e.stage(ctx, s.targets, procedure.WorkDownload)
 	stopped := e.nodes(ctx, s)
@@ -174,7 +174,9 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 			t.current = true
 		default:
 			e.oneNode(ctx, t, s.topology)
-			e.pace.take(began, e.Clock.Now(), t.report)
+			if t.facts.Journal == nil { // what was begun before tells how long it lay, and not how long one takes
+				e.pace.take(began, e.Clock.Now(), t.report)
+			}
 		}
 		e.nodeEnded(t, began)
 		if t.report.Result == procedure.Failed || t.report.Result == procedure.Unknown {

@@ -16,14 +16,11 @@ import (
 // task is a running deployment on a node that ends by itself after a while.
 func (w *world) task(id, name, node string, lasts time.Duration) {
 	w.tasks = append(w.tasks, procedure.Task{ID: id, Name: name, State: "Executing", Node: "OctopusServerNodes-" + node, StartTime: time.Now()})
+	w.db.set("task "+id, "Executing")
 	if lasts > 0 {
 		time.AfterFunc(lasts, func() {
 			defer w.locked()()
-			for i := range w.tasks {
-				if w.tasks[i].ID == id {
-					w.tasks[i].State = "Success"
-				}
-			}
+			w.endTask(id, "Success")
 		})
 	}
 }

@@ -20,11 +20,41 @@ type uptime struct {
 	done    sync.WaitGroup
 	seen    procedure.Downtime
 	down    time.Time // since when; zero: up
+	earlier before
 }
 
-func watch(ctx context.Context, clk clock.Clock, serving func(context.Context) error) *uptime {
+// before is what an earlier process of the run has begun: nobody has probed since it died.
+type before struct {
+	began   time.Time // zero: there was none
+	stopped time.Time // the only server was stopped then, and nothing has started it since; zero: that is not known
+}
+
+// earlier is the beginning of an unfinished run, as the journals on its hosts tell.
+func earlier(s *survey) before {
+	var b before
+	for _, t := range s.targets {
+		j := t.facts.Journal
+		if j == nil {
+			continue
+		}
+		for _, p := range j.Phases {
+			if p.Began != 0 && (b.began.IsZero() || unix(p.Began).Before(b.began)) {
+				b.began = unix(p.Began)
+			}
+		}
+		if s.topology == procedure.Single && j.Host != nil && !j.Host.Restored && j.Phases[procedure.Stop].Began != 0 {
+			b.stopped = unix(j.Phases[procedure.Stop].Began)
+		}
+	}
+	return b
+}
+
+func watch(ctx context.Context, clk clock.Clock, serving func(context.Context) error, earlier before) *uptime {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	u := &uptime{clock: clk, serving: serving, stop: cancel, seen: procedure.Downtime{Every: probeEvery.Seconds()}}
+	u := &uptime{clock: clk, serving: serving, stop: cancel, seen: procedure.Downtime{Every: probeEvery.Seconds()}, earlier: earlier}
+	if !earlier.began.IsZero() {
+		u.seen.Unseen = &procedure.Interval{From: earlier.began, To: clk.Now()}
+	}
 	u.done.Go(func() { u.loop(ctx) })
 	return u
 }
@@ -55,6 +85,9 @@ func (u *uptime) take(at time.Time, err error) {
 		u.seen.Failed++
 		if u.down.IsZero() {
 			u.down = at
+			if u.seen.Probes == 1 && !u.earlier.stopped.IsZero() { // it was stopped by us, and still is
+				u.down, u.seen.Unseen.To = u.earlier.stopped, u.earlier.stopped
+			}
 		}
 	case !u.down.IsZero():
 		u.close(at)

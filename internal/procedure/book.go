@@ -32,14 +32,26 @@ func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
 
 // Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change.
 func (b *Book) Began(phase string) {
-	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix()}
+	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix(), Brought: b.journal.Phases[phase].Brought}
 }
 
 // Precaution is what this run takes of the machine; it travels with the next Change.
 func (b *Book) Precaution(t *TakenPrecaution) { b.journal.Precaution = t }
 
 // Ended records how a phase ended; it travels with the next Change.
-func (b *Book) Ended(phase string, r PhaseRecord) { b.journal.Phases[phase] = r }
+func (b *Book) Ended(phase string, r PhaseRecord) {
+	if r.Brought == nil {
+		r.Brought = b.journal.Phases[phase].Brought
+	}
+	b.journal.Phases[phase] = r
+}
+
+// Brought is what patch has brought so far; it travels with the next Change.
+func (b *Book) Brought(what Brought) {
+	record := b.journal.Phases[Patch]
+	record.Brought = &what
+	b.journal.Phases[Patch] = record
+}
 
 // Next is the Change for the call that is about to be made.
 func (b *Book) Next(phase, what string) Change {

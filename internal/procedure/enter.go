@@ -119,7 +119,9 @@ func (s *Step) drain(ctx context.Context) error {
 	if prior.EnteredAt == 0 {
 		prior.EnteredAt = s.Clock.Now().Unix()
 	}
-	s.Report.Timeline.Drained = s.Clock.Now()
+	if s.Report.Timeline.Drained.IsZero() {
+		s.Report.Timeline.Drained = s.Clock.Now()
+	}
 	return err
 }
 

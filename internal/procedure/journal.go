@@ -35,6 +35,23 @@ type PhaseRecord struct {
 	Reason string `json:"reason,omitempty"`
 	Began  int64  `json:"began"` // 0: something forbade it before it did anything
 	Ended  int64  `json:"ended"`
+	// Brought is what patch has done to the machine so far, for the report of whoever goes on.
+	Brought *Brought `json:"brought,omitempty"`
+}
+
+// Brought is what patch has done to a machine. Times are Unix seconds; 0: not yet.
+type Brought struct {
+	Installed []BroughtUpdate `json:"installed"`
+	Reboots   int             `json:"reboots"`  // that were asked for
+	HostDown  int64           `json:"hostDown"` // the first of them
+	Back      int64           `json:"back"`     // from the last that was seen to end
+}
+
+// BroughtUpdate is an update that Windows reported as installed.
+type BroughtUpdate struct {
+	ID    string   `json:"id"`
+	Title string   `json:"title"`
+	KBs   []string `json:"kbs"`
 }
 
 // OctopusPrior is what Octopus looked like before this run changed it, and what this run changed. Only

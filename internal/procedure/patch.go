@@ -69,6 +69,7 @@ func (r *rounds) run(ctx context.Context) error {
 		return err
 	}
 	r.remember(facts.Windows)
+	r.reboots = r.Report.Reboots // of an earlier process of this run
 	if err := r.staysStopped(ctx, facts); err != nil {
 		return err
 	}
@@ -139,6 +140,7 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	}
 	r.Book.JobEnded()
 	r.Report.Add(result)
+	r.Book.Brought(r.Report.Brought(r.reboots))
 	for _, w := range result.Warnings {
 		r.warn("Windows Update warns: %s", w)
 	}

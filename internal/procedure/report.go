@@ -1,6 +1,9 @@
 package procedure
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // NodeReport is what became of one node.
 type NodeReport struct {
@@ -48,6 +51,7 @@ type Downtime struct {
 	Failed    int        `json:"failed"`
 	Seconds   float64    `json:"seconds"` // from the first failed probe of each interval to the next good one
 	Intervals []Interval `json:"intervals"`
+	Unseen    *Interval  `json:"unseen,omitempty"` // of the run, before this process went on with it: nobody probed then
 }
 
 // Interval is one span of user-visible downtime.
@@ -56,11 +60,48 @@ type Interval struct {
 	To   time.Time `json:"to"`
 }
 
+// Resume takes what an earlier process of the run has done to the node, as its journal tells.
+func (r *NodeReport) Resume(j Journal) {
+	at := func(unix int64) time.Time {
+		if unix == 0 {
+			return time.Time{}
+		}
+		return time.Unix(unix, 0)
+	}
+	r.Timeline.Drained = at(j.Octopus.EnteredAt)
+	if j.Host != nil {
+		r.Timeline.ServiceDown = at(j.Phases[Stop].Began)
+	}
+	what := j.Phases[Patch].Brought
+	if what == nil {
+		return
+	}
+	r.Reboots, r.Timeline.HostDown, r.Timeline.Back = what.Reboots, at(what.HostDown), at(what.Back)
+	for _, u := range what.Installed {
+		r.Installed = append(r.Installed, UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "succeeded", Succeeded: true})
+	}
+}
+
+// Brought is what patch has done to the node so far, for its journal.
+func (r *NodeReport) Brought(reboots int) Brought {
+	b := Brought{Installed: []BroughtUpdate{}, Reboots: reboots}
+	if t := r.Timeline.HostDown; !t.IsZero() {
+		b.HostDown = t.Unix()
+	}
+	if t := r.Timeline.Back; !t.IsZero() {
+		b.Back = t.Unix()
+	}
+	for _, o := range r.Installed {
+		b.Installed = append(b.Installed, BroughtUpdate{ID: o.ID, Title: o.Title, KBs: o.KBs})
+	}
+	return b
+}
+
 // Add takes the outcome of one round of the worker into the report.
 func (r *NodeReport) Add(result WorkResult) {
 	for _, o := range result.Outcomes {
 		if o.Succeeded && o.Step == "install" {
-			r.Installed = append(r.Installed, o)
+			r.Installed = append(slices.DeleteFunc(r.Installed, func(had UpdateOutcome) bool { return had.ID == o.ID }), o)
 		}
 	}
 	r.Skipped = nil

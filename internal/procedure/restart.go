@@ -32,12 +32,13 @@ func (r *rounds) reboot(ctx context.Context) error {
 	before := r.Report.After.Boot
 	r.reboots++
 	for try := 1; ; try++ {
+		if r.Report.Timeline.HostDown.IsZero() {
+			r.Report.Timeline.HostDown = r.Clock.Now()
+		}
+		r.Book.Brought(r.Report.Brought(r.reboots))
 		change := r.Book.Next(Patch, "reboot")
 		if err := r.Book.Save(); err != nil {
 			return err
-		}
-		if r.Report.Timeline.HostDown.IsZero() {
-			r.Report.Timeline.HostDown = r.Clock.Now()
 		}
 		err := r.Host.Reboot(ctx, change)
 		if err != nil && !Transient(err) {
@@ -89,6 +90,7 @@ func (r *rounds) comesBack(ctx context.Context, before string, limit time.Durati
 	})
 	if err == nil {
 		r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
+		r.Book.Brought(r.Report.Brought(r.reboots))
 	}
 	return err
 }

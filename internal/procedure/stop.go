@@ -23,7 +23,9 @@ var stop = Phase{
 	},
 	Do: func(ctx context.Context, s *Step) error {
 		order := StopOrder{Services: s.Services, Limit: stopLimit, Deadman: s.Deadman}
-		s.Report.Timeline.ServiceDown = s.Clock.Now()
+		if s.Report.Timeline.ServiceDown.IsZero() {
+			s.Report.Timeline.ServiceDown = s.Clock.Now()
+		}
 		return s.changeServices(ctx, "stop "+quoted(s.Services), func(ctx context.Context, c Change) (Journal, error) {
 			return s.Host.Stop(ctx, c, order)
 		}, "Stopped")

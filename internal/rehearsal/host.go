@@ -39,7 +39,7 @@ func (w *World) newHost(o Options, name string, build func(Options, *host) (*win
 		certificate = nil
 	}
 	h.listener, err = wsman.Listen(net.JoinHostPort(w.loopback, "0"), wsman.Options{
-		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer, Wire: o.overhears(name),
+		Clock: w.Clock, User: w.user, Password: w.pass, Certificate: certificate, Basic: true, NTLM: true, Kerberos: h.account, Runner: h.computer, Wire: o.overhears(name), Closed: w.isClosed,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.computer.Close())
@@ -48,8 +48,13 @@ func (w *World) newHost(o Options, name string, build func(Options, *host) (*win
 }
 
 func (w *World) newComputer(o Options, h *host) (*windows.Machine, error) {
+	var save func() func()
+	if w.faults.Has("database-local", h.name) {
+		save = w.cluster.SaveDatabase
+	}
 	return windows.New(windows.Options{
-		Clock: w.Clock, Seed: o.Seed, Name: h.name, Dir: w.hostDir(h.name), Faults: w.faults, Log: w.Log, PowerShell: o.PowerShell,
+		SaveDatabase: save,
+		Clock:        w.Clock, Seed: o.Seed, Name: h.name, Dir: w.hostDir(h.name), Faults: w.faults, Log: w.Log, PowerShell: o.PowerShell,
 		Configuration: func(instance string) string { return w.configuration(h.name, instance) },
 		Drain:         func(_ string, drained bool) { w.cluster.DrainLocal(h.name, drained) },
 		OnService: func(running, clean bool) {
@@ -94,11 +99,15 @@ func (w *World) configuration(name, instance string) string {
 	if w.faults.Has("wrong-machine", name) {
 		node = "SOMEBODY-ELSE"
 	}
+	source, logs := "SQL01", `\\FILES01\octopus\logs`
+	if w.faults.Has("database-local", name) {
+		source, logs = ".", `C:\Octopus\Logs`
+	}
 	text, err := json.Marshal(map[string]string{
 		"Octopus.Server.NodeName":                          node,
 		"Octopus.WebPortal.ListenPrefixes":                 w.cluster.NodeURL(name) + "/",
-		"Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=SQL01;Initial Catalog=Octopus;User ID=octopus;Password=" + DatabasePassword,
-		"Octopus.Folder.LogDirectory":                      `\\FILES01\octopus\logs`,
+		"Octopus.Storage.ExternalDatabaseConnectionString": "Data Source=" + source + ";Initial Catalog=Octopus;User ID=octopus;Password=" + DatabasePassword,
+		"Octopus.Folder.LogDirectory":                      logs,
 	})
 	if err != nil {
 		return ""

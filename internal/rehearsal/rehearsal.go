@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/clock"
@@ -85,7 +86,9 @@ type World struct {
 	tls       bool
 	program   string // this program, for the precaution's commands
 	snapshots *hypervisor
-	hyperv    *host // the Hyper-V host of all nodes; nil: they run on nothing that can be asked
+	closed    atomic.Bool
+	turned    atomic.Int64 // requests that were cut off since
+	hyperv    *host        // the Hyper-V host of all nodes; nil: they run on nothing that can be asked
 }
 
 // ErrFaults: the faults that were asked for are not understood.
@@ -129,7 +132,7 @@ func (w *World) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Address: net.JoinHostPort(w.loopback, "0"), Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears("")})
+	w.cluster, err = server.New(server.Options{Clock: w.Clock, Seed: o.Seed, Nodes: names, Version: octopusVersion, Address: net.JoinHostPort(w.loopback, "0"), Key: w.key, Keyless: keyless, Log: w.Log, Faults: w.faults, Wire: o.overhears(""), Closed: w.isClosed})
 	if err != nil {
 		return err
 	}
@@ -230,10 +233,26 @@ func (w *World) Environ() []string {
 	)
 }
 
+// Refuse has the world cut off every request, whoever sends it, or answer again; it returns how many were cut off so
+// far. What is on its way already is carried out.
+func (w *World) Refuse(yes bool) int {
+	w.closed.Store(yes)
+	return int(w.turned.Load())
+}
+
+func (w *World) isClosed() bool {
+	closed := w.closed.Load()
+	if closed {
+		w.turned.Add(1)
+	}
+	return closed
+}
+
 // Faults lists all that can be broken, sorted by name.
 func Faults() []fault.Fault {
 	all := slices.Concat(server.Faults(), hostFaults(), []fault.Fault{
 		{Name: "wrong-password", Help: "The client is given a wrong password for the hosts."},
+		{Name: "database-local", Help: "Octopus' database and files lie on the host's own disks."},
 		{Name: "job-token-short", Help: "The client logs on without a key, and GitHub gives it no ID tokens from half an hour on."},
 		{Name: "untrusted-certificate", Help: "The client is given another fingerprint than the host's certificate has."},
 	})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/octopatch/octopatch/internal/rehearsal/record"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
 )
 
@@ -42,6 +43,9 @@ func (w *World) openHypervisor() error {
 
 // serveSnapshots answers POST /<what>/<node>/<name>: 200 done, 404 no such machine or snapshot.
 func (w *World) serveSnapshots(out http.ResponseWriter, in *http.Request) {
+	if w.isClosed() {
+		panic(http.ErrAbortHandler) // net/http cuts the connection
+	}
 	part := strings.Split(strings.TrimPrefix(in.URL.Path, "/"), "/")
 	if in.Method != http.MethodPost || len(part) != 3 {
 		http.Error(out, "POST /what/node/name", http.StatusBadRequest)
@@ -53,6 +57,13 @@ func (w *World) serveSnapshots(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	m, there := w.hosts[i].computer, slices.Contains(w.hosts[i].computer.Points(), part[2])
+	fate := record.AsItComes
+	if part[0] == SnapshotRevert || (part[0] == SnapshotTake) != there && part[0] != SnapshotVerify {
+		fate = w.Log.FateOf(record.Write{Time: w.Clock.Now(), Node: w.hosts[i].name, What: "snapshot " + part[0], Detail: part[2]})
+	}
+	if fate == record.Unapplied {
+		panic(http.ErrAbortHandler)
+	}
 	var err error
 	switch what := part[0]; {
 	case what == SnapshotTake && !there:
@@ -65,6 +76,8 @@ func (w *World) serveSnapshots(out http.ResponseWriter, in *http.Request) {
 		err = m.RemovePoint(part[2])
 	}
 	switch {
+	case fate == record.Lost:
+		panic(http.ErrAbortHandler)
 	case errors.Is(err, windows.ErrNoPoint):
 		http.Error(out, err.Error(), http.StatusNotFound)
 	case err != nil:

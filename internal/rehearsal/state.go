@@ -67,6 +67,7 @@ func Compare(before, after State) []Promise {
 	var list []Promise
 	add := func(node, what string, kept bool) { list = append(list, Promise{Node: node, What: what, Kept: kept}) }
 	add("", "Maintenance Mode is as before", before.Cluster.Maintenance == after.Cluster.Maintenance)
+	add("", "nobody but Octopus has written to its database", after.Cluster.Database.Lost(before.Cluster.Database) == "")
 	for _, n := range after.Cluster.Nodes {
 		i := slices.IndexFunc(before.Cluster.Nodes, func(b server.NodeSnapshot) bool { return b.Name == n.Name })
 		if _, ours := after.Hosts[n.Name]; !ours || i < 0 {

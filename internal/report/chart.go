@@ -20,7 +20,7 @@ type bar struct {
 }
 
 // stateWords are the words of a bar, by its state, which is its class in the page too.
-var stateWords = map[string]string{"closed": "closed to new tasks", "service-down": "service down", "host-down": "host down, until it is back for good", "back": "back, still closed", "unanswered": "OCTOPUS_URL did not answer"}
+var stateWords = map[string]string{"closed": "closed to new tasks", "service-down": "service down", "host-down": "host down, until it is back for good", "back": "back, still closed", "unanswered": "OCTOPUS_URL did not answer", "unseen": "not seen, before this process went on with the run"}
 
 // tick is an hour of the clock under the chart.
 type tick struct {
@@ -43,6 +43,9 @@ func (r Report) lanes() []lane {
 		return lanes
 	}
 	users := lane{Name: "OCTOPUS_URL"}
+	if u := r.Downtime.Unseen; u != nil {
+		users.Bars = append(users.Bars, r.bar("unseen", u.From, u.To))
+	}
 	for _, i := range r.Downtime.Intervals {
 		users.Bars = append(users.Bars, r.bar("unanswered", i.From, i.To))
 	}
@@ -80,12 +83,12 @@ func (r Report) bar(state string, from, to time.Time) bar {
 
 // place is where a moment lies in the chart, in per cent.
 func (r Report) place(t time.Time) float64 {
-	return min(100, max(0, 100*t.Sub(r.Started).Seconds()/r.Ended.Sub(r.Started).Seconds()))
+	return min(100, max(0, 100*t.Sub(r.began()).Seconds()/r.Ended.Sub(r.began()).Seconds()))
 }
 
 // ticks are round hours and minutes, eight of them at most.
 func (r Report) ticks() []tick {
-	long := r.Ended.Sub(r.Started)
+	long := r.Ended.Sub(r.began())
 	every := 24 * time.Hour
 	for _, d := range []time.Duration{time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour} {
 		if long <= 8*d {
@@ -94,7 +97,7 @@ func (r Report) ticks() []tick {
 		}
 	}
 	var list []tick
-	for t := r.Started.Truncate(every).Add(every); t.Before(r.Ended) && len(list) < 8; t = t.Add(every) {
+	for t := r.began().Truncate(every).Add(every); t.Before(r.Ended) && len(list) < 8; t = t.Add(every) {
 		if left := r.place(t); left > 6 && left < 94 { // a label at the very edge would be cut
 			list = append(list, tick{t.Format("15:04"), left})
 		}

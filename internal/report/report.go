@@ -176,9 +176,9 @@ func (r Report) tally() string {
 func (r Report) downtime() string {
 	seen, how := r.measured()
 	if how == "" {
-		return seen
+		return seen + after("; ", r.unseen())
 	}
-	return seen + " (" + how + ")"
+	return seen + " (" + how + ")" + after("; ", r.unseen())
 }
 
 // measured is what users saw, and how it was measured.
@@ -187,6 +187,23 @@ func (r Report) measured() (seen, how string) {
 		return "not measured", ""
 	}
 	return Span(r.Downtime.Seconds), fmt.Sprintf("%d of %d probes of OCTOPUS_URL, one every %s, were not answered", r.Downtime.Failed, r.Downtime.Probes, Span(r.Downtime.Every))
+}
+
+// unseen says what of the run no probe saw; that counts neither as up nor as down.
+func (r Report) unseen() string {
+	u := r.Downtime.Unseen
+	if u == nil {
+		return ""
+	}
+	return fmt.Sprintf("not seen: from %s to %s, before this process went on with the run, nobody probed OCTOPUS_URL", u.From.Format("2006-01-02 15:04:05"), u.To.Format("2006-01-02 15:04:05"))
+}
+
+// began is when the run began, which may have been in an earlier process.
+func (r Report) began() time.Time {
+	if u := r.Downtime.Unseen; u != nil && u.From.Before(r.Started) {
+		return u.From
+	}
+	return r.Started
 }
 
 func clockTime(t time.Time) string {

@@ -292,3 +292,27 @@ func TestReportDirectoryFault(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestWhatNobodySaw: the time in which no process of the run lived counts neither as up nor as down, and each form of
+// the report says so; the chart begins where the run did.
+func TestWhatNobodySaw(t *testing.T) {
+	t.Parallel()
+	r := whole()
+	r.Downtime.Unseen = &procedure.Interval{From: at(-3600), To: at(-1200)}
+	html, err := r.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var summary strings.Builder
+	r.Summary(&summary)
+	for name, text := range map[string]string{"summary": summary.String(), "markdown": r.Markdown()} {
+		if !strings.Contains(text, "downtime: 20 s (2 of 240 probes of OCTOPUS_URL, one every 10 s, were not answered); not seen: from 2026-12-13 01:00:00 to 2026-12-13 01:40:00, before this process went on") {
+			t.Errorf("%s does not say it:\n%s", name, text)
+		}
+	}
+	for _, words := range []string{`<div class="bar unseen" title="not seen, before this process went on with the run from 01:00:00 to 01:40:00, 40 min" style="left:0.000%;width:40.000%">`, "not seen from 01:00:00 to 01:40:00"} {
+		if !strings.Contains(html, words) {
+			t.Errorf("the page does not have %q", words)
+		}
+	}
+}

@@ -16,7 +16,7 @@ func (r Report) Timeline() string {
 	for _, n := range r.Nodes {
 		section := false
 		for _, p := range n.Phases {
-			if p.Result == procedure.Skipped || p.Started.IsZero() {
+			if p.Result == procedure.Skipped && p.Seconds == 0 || p.Started.IsZero() { // one with a length is an earlier process's
 				continue
 			}
 			if !section {
@@ -35,7 +35,7 @@ func (r Report) Timeline() string {
 
 // shade marks a bar: red is what a person must look at.
 func shade(k procedure.Kind) string {
-	if k == procedure.Done {
+	if k == procedure.Done || k == procedure.Skipped {
 		return "done, "
 	}
 	return "crit, "

@@ -30,6 +30,38 @@ type Log struct {
 	writes []Write
 	spans  []Span
 	notice func(n int)
+	decide func(Write) Fate
+}
+
+// Fate is what becomes of a write that is about to be carried out, as Write names it.
+type Fate string
+
+// The fates of a write.
+const (
+	AsItComes Fate = ""
+	Unapplied Fate = "unapplied"  // the connection is cut before anything is done
+	Lost      Fate = "lost reply" // it is done, and the connection is cut
+)
+
+// Decide has f decide the fate of each further write, right before it would be carried out.
+func (l *Log) Decide(f func(Write) Fate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decide = f
+}
+
+// FateOf is what is to become of a write; nobody has decided anything where there is no log.
+func (l *Log) FateOf(w Write) Fate {
+	if l == nil {
+		return AsItComes
+	}
+	l.mu.Lock()
+	decide := l.decide
+	l.mu.Unlock()
+	if decide == nil {
+		return AsItComes
+	}
+	return decide(w)
 }
 
 // Notice has f called with the number of writes so far at each further write, before its answer leaves the world.

@@ -33,6 +33,9 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request, n *node) {
 		http.Error(w, "the body was not received", http.StatusBadRequest)
 		return
 	}
+	if c.closed != nil && c.closed() {
+		panic(http.ErrAbortHandler) // net/http cuts the connection
+	}
 	if c.wire != nil {
 		c.wire(r.Method+" "+r.URL.String(), true, r.Header, body)
 		w = overheard{w, func(body []byte) { c.wire(r.Method+" "+r.URL.String(), false, w.Header(), body) }}

@@ -119,6 +119,7 @@ func (c *Cluster) serveAgain(n *node) {
 	}
 	n.heartbeats = c.now
 	n.saidGoodbye = false
+	c.store("node "+n.name+" version", n.version)
 	c.cancelLeftovers(n)
 	c.pollQueue(n, between(c.draw("poll", n.name, n.starts), time.Second, queuePollEvery))
 	if n.inService() {
@@ -169,6 +170,7 @@ func (c *Cluster) setDrain(n *node, drained bool, by string) {
 	}
 	was := n.inService()
 	n.drained = drained
+	c.store("node "+n.name+" drained", drained)
 	if drained {
 		n.drains++
 		c.settleForDrain(n)

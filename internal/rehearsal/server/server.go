@@ -33,7 +33,8 @@ type Options struct {
 	Keyless *Keyless // nil: keys only
 	Log     *record.Log
 	Faults  *fault.Set
-	Wire    Wire // nil: nobody looks
+	Wire    Wire        // nil: nobody looks
+	Closed  func() bool // while it is true every request is cut off; nil: never
 }
 
 // defaultVersion is of the time that the API's documentation describes.
@@ -53,6 +54,7 @@ type Cluster struct {
 	log          *record.Log
 	faults       *fault.Set
 	wire         Wire
+	closed       func() bool
 	installation string
 
 	serving  sync.WaitGroup // the listeners' goroutines
@@ -68,6 +70,7 @@ type Cluster struct {
 	tasks       []*task // oldest first; ids grow by one
 	due         []*task // those that are open and not scheduled for later, in the order of the queue
 	maintenance maintenance
+	database    Database
 	turn        int // of the balancer's round robin
 	arrivals    arrivals
 	tokens      map[string]time.Time // access tokens, and when they end
@@ -103,7 +106,7 @@ func New(o Options) (*Cluster, error) {
 		o.Address = "127.0.0.1:0"
 	}
 	c := &Cluster{
-		address: o.Address, clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, tokens: map[string]time.Time{},
+		address: o.Address, clock: o.Clock, seed: o.Seed, key: o.Key, keyless: o.Keyless, log: o.Log, faults: o.Faults, wire: o.Wire, closed: o.Closed, tokens: map[string]time.Time{},
 		strikes: map[string]int{}, requests: newRequests(),
 	}
 	c.closing, c.close = context.WithCancel(context.Background())
@@ -115,6 +118,7 @@ func New(o Options) (*Cluster, error) {
 		c.nodes = append(c.nodes, c.newNode(name, o.Version))
 	}
 	c.prepare()
+	c.storeAll()
 	c.noteUsers(c.now)
 	if err := c.listen(); err != nil {
 		return nil, err

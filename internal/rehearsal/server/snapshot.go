@@ -13,6 +13,7 @@ type Snapshot struct {
 	Nodes       []NodeSnapshot
 	Queued      int    // tasks that are due and not picked up
 	Killed      []Task // what executed on a node when it was stopped, system tasks included
+	Database    Database
 }
 
 // NodeSnapshot is one node in a Snapshot.
@@ -35,7 +36,7 @@ type Task struct{ ID, Name, State, Space, Node string }
 func (c *Cluster) Snapshot() Snapshot {
 	c.enter()
 	defer c.leave()
-	s := Snapshot{Time: c.now, Maintenance: c.maintenance.on}
+	s := Snapshot{Time: c.now, Maintenance: c.maintenance.on, Database: c.database.clone()}
 	for _, n := range c.nodes {
 		v := NodeSnapshot{
 			Name: n.name, Drained: n.drained, TaskCap: n.taskCap, Serving: n.service == serving, Service: n.service.String(),

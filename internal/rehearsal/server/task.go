@@ -64,6 +64,7 @@ func (c *Cluster) add(t task) *task {
 		t.expiry = t.queue.Add(queueExpiry)
 	}
 	c.tasks = append(c.tasks, &t)
+	c.store("task "+t.id(), t.state)
 	enter := func() {
 		if t.open() { // it may have been canceled before it was due
 			c.due = append(c.due, &t)
@@ -117,6 +118,7 @@ func (c *Cluster) pickUp(n *node) {
 // begin lets the node execute the task.
 func (c *Cluster) begin(t *task, n *node) {
 	t.state, t.node = executing, n
+	c.store("task "+t.id(), t.state)
 	if t.start.IsZero() {
 		t.start = c.now
 	}
@@ -147,6 +149,7 @@ func (c *Cluster) finishAfter(t *task, d time.Duration) {
 func (c *Cluster) end(t *task, state, problem string) {
 	t.finishing++
 	t.state, t.problem, t.completed, t.waits = state, problem, c.now, ""
+	c.store("task "+t.id(), t.state)
 	c.due = slices.DeleteFunc(c.due, func(d *task) bool { return d == t })
 }
 
@@ -170,6 +173,7 @@ func (c *Cluster) cancel(t *task) {
 		return
 	}
 	t.state = cancelling
+	c.store("task "+t.id(), t.state)
 	t.waits = ""
 	if t.node.service == serving {
 		c.finishAfter(t, between(c.draw("cancel", t.number), 3*time.Second, 12*time.Second))

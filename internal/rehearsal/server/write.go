@@ -50,6 +50,12 @@ func (c *Cluster) fate(r *request, w write) Mode {
 			}
 		}
 	}
+	switch c.log.FateOf(record.Write{Time: c.now, Node: w.node, What: w.what, Detail: w.detail}) {
+	case record.Unapplied:
+		return Unapplied
+	case record.Lost:
+		return Lost
+	}
 	name := map[string]string{
 		"octopus drain": "drain", "octopus undrain": "undrain",
 		"octopus maintenance on": "maintenance", "octopus maintenance off": "maintenance",
@@ -151,6 +157,7 @@ func (c *Cluster) putNode(r *request) reply {
 	}
 	return c.carryOut(r, drainWrite(n, order), func() reply {
 		n.taskCap = order.MaxConcurrentTasks
+		c.store("node "+n.name+" task cap", n.taskCap)
 		c.setDrain(n, order.IsInMaintenanceMode, "patching")
 		return ok(n.resource())
 	})
@@ -188,6 +195,7 @@ func (c *Cluster) putMaintenance(r *request) reply {
 	return c.carryOut(r, maintenanceWrite(on), func() reply {
 		begins := on && !c.maintenance.on
 		c.maintenance.on, c.maintenance.modifiedOn, c.maintenance.modifiedBy = on, c.now, "patching"
+		c.store("maintenance", on)
 		if begins {
 			c.settleForMaintenance()
 		}

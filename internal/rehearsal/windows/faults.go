@@ -52,7 +52,7 @@ func Faults() []fault.Fault {
 		{Name: "login-never", Help: "After its reboot the host refuses every login."},
 		{Name: "servicing-hangs", Help: "After its reboot Windows never ends configuring its updates."},
 		{Name: "service-stuck-stopping", Help: "The Octopus service never gets from stopping to stopped."},
-		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot."},
+		{Name: "service-wont-start", Help: "The Octopus service does not start after the reboot, until the host is reverted."},
 		{Name: "watchdog-bites", Help: "A scheduled task of another name starts the stopped service once."},
 		{Name: "hyperv-denied", Help: "The account may not manage Hyper-V."},
 		{Name: "checkpoint-fails", Help: "Windows in the virtual machine cannot be brought to rest for a production checkpoint."},

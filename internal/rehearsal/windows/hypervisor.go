@@ -21,6 +21,7 @@ type point struct {
 	updates  []update
 	files    map[string][]byte // below ProgramData; a directory has none
 	sddl     map[string]string
+	database func() // puts back what of Octopus' database lies on the disks; nil: none of it does
 }
 
 // ErrNoPoint: there is no snapshot of that name.
@@ -51,10 +52,14 @@ func (m *Machine) takePoint(name string) error {
 	if err != nil {
 		return err
 	}
+	var database func()
+	if m.o.SaveDatabase != nil {
+		database = m.o.SaveDatabase()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.capture()
-	p.name, p.files = name, files
+	p.name, p.files, p.database = name, files, database
 	m.points = append(m.points, p)
 	return nil
 }
@@ -153,6 +158,9 @@ func (m *Machine) applyPoint(name string) error {
 	}
 	if err := m.writeFiles(p); err != nil {
 		return err
+	}
+	if p.database != nil {
+		p.database()
 	}
 	m.mu.Lock()
 	m.putBack(p)

@@ -37,6 +37,8 @@ type Options struct {
 	Configuration func(instance string) string
 	// Drain is what Octopus.Server.exe node --drain does, straight in the database.
 	Drain func(instance string, drained bool)
+	// SaveDatabase keeps what of Octopus' database lies on this machine's disks; nil: none of it does.
+	SaveDatabase func() (restore func())
 	// OnService tells that the node's Octopus service runs or has stopped, in order; clean is false for a crash.
 	OnService func(running, clean bool)
 	// Down takes the machine off the network and Up brings it back.

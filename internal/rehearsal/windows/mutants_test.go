@@ -60,6 +60,14 @@ func mutants() []mutant {
 		{"the code of a failure: -ne becomes -eq", "worker", "$result.HResult -ne 0", "$result.HResult -eq 0", "update fails", "worker"},
 		{"an error that passes is not known", "worker", "'0x8024402C', ", "", "search fails", "worker"},
 		{"an exclusive update: 2 becomes 1", "worker", "'Impact' 0) -eq 2", "'Impact' 0) -eq 1", "exclusive update", "worker"},
+		{"a checkpoint with the memory would do", "hyperv", "-CheckpointType ProductionOnly", "-CheckpointType Production", "not at rest", "hyperv take"},
+		{"the type is not put back", "hyperv", "-CheckpointType $Matches['type']", "-CheckpointType ProductionOnly", "standard checkpoints", "hyperv take"},
+		{"the guest's name: -ne becomes -eq", "hyperv", "$short -ne [string]$Request.computer", "$short -eq [string]$Request.computer", "another computer in it", "hyperv revert"},
+		{"a name that begins like ours", "hyperv", ".StartsWith($name + ', expires ')", ".StartsWith($name)", "checkpoints of others", "hyperv remove"},
+		{"a name with wildcards", "hyperv", "[string]$_.Name -eq [string]$Request.vm", "[string]$_.Name -like [string]$Request.vm", "wildcards in the name", "hyperv take"},
+		{"it is reverted twice", "hyperv", "if ($before -eq $after) { ", "if ($true) { ", "reverted already", "hyperv revert"},
+		{"it is left off", "hyperv", "-ne 'Running') { Start-VM", "-eq 'Running') { Start-VM", "checkpoint there", "hyperv revert"},
+		{"Hyper-V's work is not awaited", "hyperv", "if (-not $work.Count) { return }", "return", "merging", "hyperv take"},
 	}
 }
 
@@ -73,24 +81,25 @@ func (m mutant) mutate(t *testing.T) string {
 	return strings.ReplaceAll(text, m.from, m.to)
 }
 
-func columnOf(s state, name string) cell {
-	for _, c := range cells(s) {
-		if c.name == name {
-			return c
+// place finds the state and the column of a mutant in the suites.
+func (m mutant) place() (state, cell, bool) {
+	for _, part := range suites() {
+		for _, s := range part.states {
+			for _, c := range part.cells(s) {
+				if s.name == m.state && c.name == m.column {
+					return s, c, true
+				}
+			}
 		}
 	}
-	return cell{}
+	return state{}, cell{}, false
 }
 
 // TestMutantsAreOfTheScripts needs no PowerShell: each fault on the list can still be made, and has its place.
 func TestMutantsAreOfTheScripts(t *testing.T) {
 	t.Parallel()
-	rows := map[string]bool{}
-	for _, s := range states() {
-		rows[s.name] = true
-	}
 	for _, m := range mutants() {
-		if !rows[m.state] || columnOf(state{}, m.column).name == "" {
+		if _, _, ok := m.place(); !ok {
 			t.Errorf("%s: there is no state %q or no column %q", m.name, m.state, m.column)
 		}
 		if m.mutate(t) == scripts.Text(m.script) {
@@ -102,17 +111,14 @@ func TestMutantsAreOfTheScripts(t *testing.T) {
 // TestPowerShellMutants: the conformance suite turns red for every fault on the list.
 func TestPowerShellMutants(t *testing.T) {
 	needPowerShell(t)
-	rows := map[string]state{}
-	for _, s := range states() {
-		rows[s.name] = s
-	}
 	var mu sync.Mutex
 	marks := map[string]string{}
 	t.Run("all", func(t *testing.T) {
 		for i, m := range mutants() {
 			t.Run(fmt.Sprintf("%02d", i+1), func(t *testing.T) {
 				t.Parallel()
-				s, c, text := rows[m.state], columnOf(rows[m.state], m.column), m.mutate(t)
+				s, c, _ := m.place()
+				text := m.mutate(t)
 				if m.script == "worker" {
 					c = withWorker(c, text)
 					text = scripts.Text("work")

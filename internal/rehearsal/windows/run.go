@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/octopatch/octopatch/internal/rehearsal/record"
 	"github.com/octopatch/octopatch/internal/rehearsal/wsman"
 )
 
@@ -132,6 +133,9 @@ func (m *Machine) runCommand(ctx context.Context, c wsman.Command, text string) 
 		fate = m.fate(one.write())
 	}
 	what := m.name(one)
+	if what != "" && fate == 0 {
+		fate = map[record.Fate]Fate{record.Unapplied: Unapplied, record.Lost: Lost}[m.o.Log.FateOf(record.Write{Time: m.clock.Now(), Node: m.o.Name, What: what, Detail: detail(one)})]
+	}
 	switch fate {
 	case Unapplied:
 		m.logWrite(what, one, "unapplied")
@@ -247,10 +251,22 @@ func (c call) write() string {
 // name is what the world's log calls the change that a script makes, or empty.
 func (m *Machine) name(one call) string {
 	var request struct {
-		Mode string `json:"mode"`
+		Mode             string
+		Deadman, Journal json.RawMessage
 	}
+	_ = json.Unmarshal(one.json, &request) // what cannot be read has no mode
 	switch one.script {
-	case "record", "copy", "stop", "start", "reboot", "clear", "undrain":
+	case "record":
+		if given(request.Deadman) {
+			return "host arm"
+		}
+		return "host record"
+	case "copy":
+		if !given(request.Journal) {
+			return "host drop copy"
+		}
+		return "host copy"
+	case "stop", "start", "reboot", "clear", "undrain":
 		return "host " + one.script
 	case "lease":
 		return m.leaseWrite(one)
@@ -259,12 +275,13 @@ func (m *Machine) name(one call) string {
 			return strings.Replace(write, "-", " ", 1)
 		}
 	case "work":
-		if json.Unmarshal(one.json, &request) == nil {
-			return "host work " + request.Mode
-		}
+		return "host work " + request.Mode
 	}
 	return ""
 }
+
+// given: the request has a value there.
+func given(value json.RawMessage) bool { return len(value) > 0 && string(value) != "null" }
 
 // leaseWrite names what a call for the lease changes: asking for one that is somebody else's changes nothing, and
 // renewing one's own is no change that anybody waits for.
@@ -292,9 +309,13 @@ func (m *Machine) leaseWrite(one call) string {
 }
 
 func (m *Machine) logWrite(what string, one call, fate string) {
-	if what == "" {
-		return
+	if what != "" {
+		m.log(what, detail(one), fate)
 	}
+}
+
+// detail is what the request itself calls its change.
+func detail(one call) string {
 	var request struct {
 		Job    string `json:"job"`
 		Name   string `json:"name"` // of a checkpoint
@@ -305,14 +326,13 @@ func (m *Machine) logWrite(what string, one call, fate string) {
 			} `json:"intent"`
 		} `json:"change"`
 	}
-	detail := ""
-	if json.Unmarshal(one.json, &request) == nil {
-		detail = request.Job + request.Name
-		if detail == "" && request.Change != nil && request.Change.Intent != nil {
-			detail = request.Change.Intent.What
-		}
+	switch {
+	case json.Unmarshal(one.json, &request) != nil:
+		return ""
+	case request.Job+request.Name == "" && request.Change != nil && request.Change.Intent != nil:
+		return request.Change.Intent.What
 	}
-	m.log(what, detail, fate)
+	return request.Job + request.Name
 }
 
 // tail passes output on and remembers whether an answer line was in it.

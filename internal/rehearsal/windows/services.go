@@ -156,7 +156,7 @@ func (m *Machine) startLocked(name string) error {
 		}
 	}
 	m.set(s, stateStarting)
-	if s.crashing = s.octopus && m.boots > 1 && m.restore.status == 0 && m.has("service-wont-start"); s.crashing {
+	if s.crashing = s.octopus && m.boots > 1 && m.power == 0 && m.restore.status == 0 && m.has("service-wont-start"); s.crashing {
 		// As when its database is not there.
 		m.later(s, 8*time.Second, stateStopped)
 		return nil

@@ -274,5 +274,8 @@ func (h hyperv) remove() error {
 	if err != nil || id == "" {
 		return err
 	}
+	if err := h.await(working); err != nil {
+		return err
+	}
 	return h.failed(h.m.removeCheckpoint(h.ctx, h.id, id))
 }

@@ -144,6 +144,7 @@ func virtualStates() []state {
 		{name: "shadow copies off", virtual: set(func(v *vm) { v.shadows = false })},
 		{name: "restarting", virtual: allOf(ours, set(func(v *vm) { v.guest.up = false }))},
 		{name: "merging", virtual: busyWith("MergingDisks", 40*time.Second)},
+		{name: "merging, with checkpoint", virtual: allOf(ours, busyWith("MergingDisks", 40*time.Second))},
 		{name: "taking a checkpoint", virtual: allOf(ours, busyWith("CreatingSnapshot", 40*time.Second))},
 		{name: "exporting for hours", virtual: busyWith("ExportingVirtualMachine", 5*time.Hour)},
 		{name: "not at rest", faults: "checkpoint-fails", virtual: set(func(*vm) {})},

@@ -64,6 +64,9 @@ const maxRequest = 500 << 10
 
 // serve answers one request.
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
+	if s.o.Closed != nil && s.o.Closed() {
+		panic(http.ErrAbortHandler) // net/http cuts the connection
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	if err != nil {
 		return

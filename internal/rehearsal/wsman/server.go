@@ -46,7 +46,8 @@ type Options struct {
 	NTLM        bool
 	Kerberos    *Kerberos // nil: none
 	Runner      Runner
-	Wire        Wire // nil: nobody looks
+	Wire        Wire        // nil: nobody looks
+	Closed      func() bool // while it is true every request is cut off; nil: never
 }
 
 // Wire is told each message that comes or goes, in clear: the SOAP action, whether the client sent it, its header

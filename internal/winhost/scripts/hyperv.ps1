@@ -167,9 +167,12 @@ switch ([string]$Request.action) {
         Wait-Work $Checkpointing
         Restore-CheckpointType
         $checkpoint = Find-Checkpoint
-        # Hyper-V merges its disks in the background.
-        try { if ($null -ne $checkpoint) { Remove-VMSnapshot -VMSnapshot $checkpoint -Confirm:$false } }
-        catch { $failed = (Get-RootError $_).Message }
+        if ($null -ne $checkpoint) {
+            # Disks are merged afterwards, in the background; those of another checkpoint are awaited first.
+            Wait-Work $Working
+            try { Remove-VMSnapshot -VMSnapshot $checkpoint -Confirm:$false }
+            catch { $failed = (Get-RootError $_).Message }
+        }
     }
     default { Stop-WithError -Kind 'script' -Message ('there is no action {0}' -f $Request.action) }
 }

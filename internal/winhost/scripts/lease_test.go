@@ -28,8 +28,8 @@ func TestLeaseHasOneHolder(t *testing.T) {
 	t.Parallel()
 	got := evaluate(t, "lease", leased+`
 Say { Ask a }; Say { Ask a }; Say { Ask b }; Say { Ask b a }
-Age 899; Say { Ask b a }
-Age 10; Say { Ask b }; Say { Ask b c }; Say { Ask b a }
+Age 880; Say { Ask b a }
+Age 30; Say { Ask b }; Say { Ask b c }; Say { Ask b a }
 Say { Update-Lease ([pscustomobject]@{ nonce = 'a'; every = 60 }) }
 Say { Update-Lease ([pscustomobject]@{ nonce = 'b'; every = 60 }) }
 Age -700; Say { Ask c b }; Say { Ask b }; Age 881; Say { Ask c b }

@@ -124,3 +124,14 @@ func (w *World) precautionEnviron() []string {
 	}
 	return env
 }
+
+// Snapshots lists the snapshots of the machines, by node.
+func (w *World) Snapshots() map[string][]string {
+	all := map[string][]string{}
+	for _, h := range w.hosts {
+		if points := h.computer.Points(); len(points) > 0 {
+			all[h.name] = points
+		}
+	}
+	return all
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/octopatch/octopatch/internal/precaution"
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/settings"
+	"github.com/octopatch/octopatch/internal/winhost/scripts"
 )
 
 // commandRunner runs the operator's own commands: with our environment, but without our secrets; what they print is
@@ -62,6 +63,8 @@ func (s *session) provider(runner operator.Runner, w *wired) (procedure.Provider
 		return h, nil
 	}
 	switch o.Precaution {
+	case "image":
+		return precaution.Image{Open: onNode, Target: o.ImageTarget, Worker: scripts.Text("imager"), Clock: w.clock}, nil
 	case "restore-point":
 		return precaution.RestorePoint{Open: onNode, Clock: w.clock, Limit: o.PrecautionTimeout}, nil
 	case "command":

@@ -59,7 +59,7 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 	}
 	defer w.Close() //nolint:errcheck // temporary files; the system removes them one day
 	ours := map[string]bool{}
-	environ := worldEnviron(w, chosen)
+	environ := worldEnviron(w, chosen, s.environ)
 	for _, item := range environ {
 		name, _, _ := strings.Cut(item, "=")
 		ours[name] = true
@@ -74,10 +74,10 @@ func (s *session) withWorld(ctx context.Context, do func(context.Context, *sessi
 }
 
 // offered are the precautions that the world has, besides none.
-var offered = []string{"command", "hyperv", "restore-point"}
+var offered = []string{"command", "hyperv", "image", "restore-point"}
 
-// worldEnviron is what the world exports to somebody who chooses this precaution.
-func worldEnviron(w *rehearsal.World, chosen string) []string {
+// worldEnviron is what the world exports to somebody who chooses this precaution; what is his own choice stays his.
+func worldEnviron(w *rehearsal.World, chosen string, own []string) []string {
 	environ := w.Environ()
 	if !slices.Contains(offered, chosen) {
 		return environ
@@ -87,6 +87,11 @@ func worldEnviron(w *rehearsal.World, chosen string) []string {
 		of := settings.PrecautionOf(name)
 		return name == "OCTOPATCH_PRECAUTION" || of != "" && of != chosen
 	})
+	if chosen == "image" && !slices.ContainsFunc(own, func(item string) bool {
+		return strings.HasPrefix(item, "OCTOPATCH_IMAGE_TARGET=") && !strings.HasSuffix(item, "=")
+	}) {
+		environ = append(environ, "OCTOPATCH_IMAGE_TARGET="+rehearsal.ImageShare)
+	}
 	return append(environ, "OCTOPATCH_PRECAUTION="+chosen)
 }
 
@@ -175,7 +180,7 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 // serve keeps the world for other processes and clients until it is interrupted, and then says what became of it.
 func serve(ctx context.Context, s *session, w *rehearsal.World) int {
 	before, began := w.State(), w.Clock.Now()
-	for _, item := range worldEnviron(w, s.env("OCTOPATCH_PRECAUTION")) {
+	for _, item := range worldEnviron(w, s.env("OCTOPATCH_PRECAUTION"), nil) {
 		name, value, _ := strings.Cut(item, "=")
 		fmt.Fprintf(s.out, "export %s='%s'\n", name, value)
 	}

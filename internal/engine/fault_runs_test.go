@@ -131,13 +131,13 @@ func held(spoil func(*stage)) func(*testing.T, *stage) {
 func neverRuns(s *stage) { s.nodes[0].neverRuns = true }
 func neverBack(s *stage) { s.nodes[0].neverBack = true }
 func sick(s *stage)      { s.nodes[0].sick = true }
-func denied(s *stage)    { s.world.denied = true }
+func denied(s *stage)    { s.denied = true }
 func endless(s *stage)   { s.task("ServerTasks-9", "Deploy", "A", 0) }
 
 // repaired is node A after people have seen to it: its service can run, and it is powered on.
 func repaired(s *stage) {
 	n := s.nodes[0]
-	s.world.denied = false
+	s.denied = false
 	n.neverRuns, n.sick, n.fails = false, false, ""
 	if n.neverBack = false; n.hostDown {
 		n.comesBack()

@@ -22,7 +22,7 @@ func (e *Engine) precautionIsOn(t *target) bool {
 		return false
 	}
 	taken := t.facts.Journal.Precaution
-	return taken.Provider == e.Rules.Precaution && (taken.State == procedure.PrecautionTaking || taken.State == procedure.PrecautionTaken)
+	return taken.Provider == e.Rules.Precaution && taken.State != procedure.PrecautionKept && taken.State != procedure.PrecautionRemoved
 }
 
 // checkPrecaution proves before the first change that the precaution can be taken of the node's machine, and

@@ -61,6 +61,9 @@ func (s *Step) mayRevert(ctx context.Context) (HostFacts, error) {
 	case s.Provider == nil || taken.Provider != s.Rules.Precaution:
 		return HostFacts{}, Refuse("OCTOPATCH_PRECAUTION", fmt.Sprintf("is %s, and the precaution of this run was taken with %s", s.Rules.Precaution, taken.Provider), "set it, and that one's own variables, as they were")
 	}
+	if s.Provider.Rewinds() == RewindsNothing { // it says how people do it; the host may be past answering
+		return HostFacts{}, s.Provider.Revert(ctx, s.point(), nil)
+	}
 	if found, err := s.Provider.Find(ctx, s.point()); err != nil || !found {
 		if err == nil {
 			err = Refuse("node "+s.Node, "the precaution "+taken.Name+" is not there any more", "restore your own backup of the operating system; never one of the Octopus database")

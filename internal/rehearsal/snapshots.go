@@ -125,6 +125,20 @@ func (w *World) precautionEnviron() []string {
 	return env
 }
 
+// ImageShare is where the world's machines can put disk images; their volume E: is another place.
+const ImageShare = windows.BackupShare
+
+// Images lists what lies there of each machine, by node.
+func (w *World) Images() map[string][]string {
+	all := map[string][]string{}
+	for _, h := range w.hosts {
+		if list := h.computer.Images(); len(list) > 0 {
+			all[h.name] = list
+		}
+	}
+	return all
+}
+
 // Snapshots lists the snapshots of the machines, by node.
 func (w *World) Snapshots() map[string][]string {
 	all := map[string][]string{}

@@ -43,12 +43,6 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 	return faults
 }
 
-// later are the values of the design that follow in later versions: whoever finds them elsewhere is told that
-// they are not mistyped.
-var later = map[string][]string{
-	"OCTOPATCH_PRECAUTION": {"image"},
-}
-
 // checkTags enforces oneof, min and max.
 func (s *Settings) checkTags(vars map[string]string, add adder) {
 	for field := range reflect.TypeFor[Settings]().Fields() {
@@ -59,9 +53,6 @@ func (s *Settings) checkTags(vars map[string]string, add adder) {
 		}
 		if valid := tag("oneof"); valid != "" && !slices.Contains(strings.Fields(valid), value.String()) {
 			problem := fmt.Sprintf("%q is not one of %s", value.String(), strings.ReplaceAll(valid, " ", ", "))
-			if slices.Contains(later[name], value.String()) {
-				problem = fmt.Sprintf("%q is not in this version; valid: %s", value.String(), strings.ReplaceAll(valid, " ", ", "))
-			}
 			add(name, problem, tag("help"))
 		}
 		if low := tag("min"); low != "" && !within(value, low, tag("max")) {

@@ -2,7 +2,7 @@ package settings
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -12,16 +12,21 @@ import (
 var required = map[string][]string{
 	"vsphere": {"OCTOPATCH_VSPHERE_URL", "OCTOPATCH_VSPHERE_USERNAME", "OCTOPATCH_VSPHERE_PASSWORD"},
 	"hyperv":  {"OCTOPATCH_HYPERV_HOST"},
+	"image":   {"OCTOPATCH_IMAGE_TARGET"},
 	"command": {"OCTOPATCH_PRECAUTION_TAKE", "OCTOPATCH_PRECAUTION_VERIFY", "OCTOPATCH_PRECAUTION_REVERT", "OCTOPATCH_PRECAUTION_REMOVE"},
 }
 
-// irreversible are those that nobody but a human can revert to.
-var irreversible = []string{procedure.PrecautionNone}
+// irreversible are those that nobody but a human can revert to, and why.
+var irreversible = map[string]string{
+	procedure.PrecautionNone: "there is nothing to go back to",
+	"image":                  "a disk image is restored by somebody who boots the machine from other media",
+}
 
 // own are the beginnings of the variables that belong to one precaution alone.
 var own = map[string]string{
 	"OCTOPATCH_VSPHERE_":        "vsphere",
 	"OCTOPATCH_HYPERV_":         "hyperv",
+	"OCTOPATCH_IMAGE_":          "image",
 	"OCTOPATCH_PRECAUTION_TAKE": "command", "OCTOPATCH_PRECAUTION_VERIFY": "command", "OCTOPATCH_PRECAUTION_REVERT": "command", "OCTOPATCH_PRECAUTION_REMOVE": "command",
 }
 
@@ -35,8 +40,9 @@ func (s *Settings) checkPrecaution(vars map[string]string, add adder) {
 	}
 	s.checkVSphere(add)
 	s.checkHyperV(add)
-	if s.OnFailure == procedure.OnFailureRevert && slices.Contains(irreversible, s.Precaution) {
-		add("OCTOPATCH_ON_FAILURE", "is recover, and OCTOPATCH_PRECAUTION="+s.Precaution+" cannot be reverted to from here", "set it to hold, or choose another precaution")
+	s.checkImage(add)
+	if why := irreversible[s.Precaution]; s.OnFailure == procedure.OnFailureRevert && why != "" {
+		add("OCTOPATCH_ON_FAILURE", "is recover, and OCTOPATCH_PRECAUTION="+s.Precaution+" cannot be reverted to from here: "+why, "set it to hold, or choose another precaution")
 	}
 	if s.Precaution == "" || s.Precaution == procedure.PrecautionNone { // none is said out loud by plan and report
 		return
@@ -56,6 +62,24 @@ func PrecautionOf(variable string) string {
 		}
 	}
 	return ""
+}
+
+// targets are those that wbadmin takes: a share, or the letter of a volume. Nothing in them could be read as something
+// else on its command line.
+var (
+	targets     = regexp.MustCompile(`^(?:\\\\[A-Za-z0-9._-]+(?:\\[^\\/:*?"<>|[:cntrl:]]+)+|[A-Za-z]:)$`)
+	dotsInPaths = regexp.MustCompile(`\\\.{1,2}(?:\\|$)`)
+)
+
+func (s *Settings) checkImage(add adder) {
+	const name = "OCTOPATCH_IMAGE_TARGET"
+	switch {
+	case s.ImageTarget == "":
+	case !targets.MatchString(s.ImageTarget) || dotsInPaths.MatchString(s.ImageTarget):
+		add(name, fmt.Sprintf("%q is neither a share nor a volume", s.ImageTarget), `write it like \\backup.example.com\images, or like E:, without a backslash at the end`)
+	case strings.EqualFold(s.ImageTarget, "C:"):
+		add(name, "is C:, which is one of the volumes that the image is of", `name a share, or another volume`)
+	}
 }
 
 func (s *Settings) checkVSphere(add adder) {

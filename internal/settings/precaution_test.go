@@ -43,3 +43,17 @@ func TestHooksByPhase(t *testing.T) {
 		}
 	}
 }
+
+// TestImageCannotBeGoneBackTo: nobody is left to believe that a failed node comes back by itself.
+func TestImageCannotBeGoneBackTo(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{`\\backup.example.com\images`, `\\BACKUP\octopus images$\ha`, "E:"} {
+		if _, err := Load([]string{"OCTOPATCH_PRECAUTION=image", "OCTOPATCH_IMAGE_TARGET=" + target}, Nothing); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	_, err := Load([]string{"OCTOPATCH_PRECAUTION=image", "OCTOPATCH_IMAGE_TARGET=E:", "OCTOPATCH_ON_FAILURE=recover"}, Nothing)
+	if err == nil || !strings.Contains(err.Error(), "OCTOPATCH_ON_FAILURE: is recover, and OCTOPATCH_PRECAUTION=image cannot be reverted to from here: a disk image is restored by somebody who boots the machine from other media (set it to hold") {
+		t.Errorf("got %v", err)
+	}
+}

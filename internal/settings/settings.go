@@ -58,7 +58,7 @@ type Settings struct {
 	PatchCommand        string        `env:"OCTOPATCH_PATCH_COMMAND" group:"Updates" help:"A command line for the runner's shell that patches a node instead of Windows Update; the node stands in its environment. Reboots, proof and readiness stay octopatch's."`
 	PatchCommandTimeout time.Duration `env:"OCTOPATCH_PATCH_COMMAND_TIMEOUT" envDefault:"4h" min:"1s" max:"24h" group:"Updates" help:"How long it may take before it is ended."`
 
-	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere hyperv restore-point command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
+	Precaution        string        `env:"OCTOPATCH_PRECAUTION" oneof:"none vsphere hyperv image restore-point command" group:"Precaution" help:"What is taken after stop so that the system can be recovered. Required: none must be said."`
 	PrecautionKeep    time.Duration `env:"OCTOPATCH_PRECAUTION_KEEP" envDefault:"0s" min:"0s" max:"8760h" group:"Precaution" help:"0s removes it once the node is healthy and soaked. Longer leaves it, with the hour at which it expires in its description; later runs name what has expired, and nobody removes it by itself."`
 	PrecautionTimeout time.Duration `env:"OCTOPATCH_PRECAUTION_TIMEOUT" envDefault:"30m" min:"1s" max:"24h" group:"Precaution" help:"How long taking it, and reverting to it, may take."`
 	PrecautionTake    string        `env:"OCTOPATCH_PRECAUTION_TAKE" group:"Precaution" help:"command: takes it and returns once it is complete. A command line for the runner's shell, with the node and the name in its environment; any exit code but 0 is a failure."`
@@ -81,6 +81,7 @@ type Settings struct {
 	HyperVUsername    string            `env:"OCTOPATCH_HYPERV_USERNAME" group:"Precaution" help:"hyperv: an account that may manage Hyper-V there. Unset: that of OCTOPATCH_WINRM_USERNAME, or of its Kerberos tickets."`
 	HyperVPassword    secret.Secret     `env:"OCTOPATCH_HYPERV_PASSWORD" group:"Precaution" help:"hyperv: its password."`
 	HyperVFingerprint string            `env:"OCTOPATCH_HYPERV_FINGERPRINT" group:"Precaution" help:"hyperv: SHA-256 of the Hyper-V host's certificate in hexadecimal, one value for all or NODE=value,...: trusts exactly that one. Unset: OCTOPATCH_WINRM_CA_FILE or the system's authorities sign it."`
+	ImageTarget       string            `env:"OCTOPATCH_IMAGE_TARGET" group:"Precaution" help:"image: where the disk images go, \\\\server\\share[\\folder] or a volume of the host such as E:, which is none of those that Windows needs. A share has to let the computer accounts of the hosts write and delete. They take long: raise OCTOPATCH_PRECAUTION_TIMEOUT."`
 	HyperVServerName  string            `env:"OCTOPATCH_HYPERV_SERVER_NAME" group:"Precaution" help:"hyperv: the name that its certificate carries and that Kerberos knows it by, one value for all or NODE=value,.... Unset: the host in OCTOPATCH_HYPERV_HOST."`
 
 	HookBefore  map[string]string `env:"OCTOPATCH_HOOK_BEFORE_" family:"phases" group:"Hooks" help:"A command line for the runner's shell, before that phase (OCTOPATCH_HOOK_BEFORE_STOP); the node stands in its environment. Any exit code but 0 forbids the phase."`

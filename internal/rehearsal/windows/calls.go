@@ -65,6 +65,21 @@ var calls = map[string]handler{
 	"access list": on(func(m *Machine, _ process, with named) (any, error) {
 		return m.accessList(filepath.FromSlash(strings.ReplaceAll(with.Path, `\`, "/")))
 	}),
+	"away": on(func(m *Machine, p process, with named) (any, error) {
+		path, err := m.away(p, with.Path)
+		if err != nil {
+			return nil, nil //nolint:nilerr // the shim says it as each cmdlet does
+		}
+		return path, nil
+	}),
+	"share":          on(func(m *Machine, p process, with named) (any, error) { return m.shareSpace(p, with.Path) }),
+	"backup volumes": on(func(m *Machine, _ process, _ none) (any, error) { return m.volumes(), nil }),
+	"backup job":     on(func(m *Machine, _ process, _ none) (any, error) { return m.backupJob(), nil }),
+	"backup sets":    on(func(m *Machine, p process, with named) (any, error) { return m.versions(p, with.Path) }),
+	"wbadmin": on(func(m *Machine, p process, with program) (any, error) {
+		output, exit := m.wbadmin(p, with.Args)
+		return ended{output, exit}, nil
+	}),
 	"processes": on(func(m *Machine, _ process, _ none) (any, error) { return m.installers(), nil }),
 	"shutdown": on(func(m *Machine, _ process, with program) (any, error) {
 		output, exit := m.shutdownCommand(with.Args)

@@ -77,7 +77,7 @@ func newMachine(t testing.TB, s state, speed float64, run shell) *Machine {
 	t.Cleanup(func() { _ = m.Close() })
 	m.shell = run
 	m.mu.Lock()
-	m.draw.search = 3 * time.Second
+	m.draw.search, m.backup.takes = 3*time.Second, 20*time.Second
 	for i := range m.draw.reboots {
 		m.draw.reboots[i] = 40 * time.Second
 	}
@@ -177,7 +177,7 @@ var (
 // plain replaces what differs from machine to machine by its kind.
 func plain(key string, v any) any {
 	switch key {
-	case "boot", "bootTime", "time", "powershell", "line", "renewed", "taken", "armed", "updated", "why":
+	case "versionId", "boot", "bootTime", "time", "powershell", "line", "renewed", "taken", "armed", "updated", "why":
 		return key
 	}
 	if at, ok := v.(float64); ok && key == "at" && at > 1.7e9 { // not the runner's, which the requests set
@@ -217,6 +217,7 @@ type aftermath struct {
 	Restarting bool // a restart is scheduled or under way
 	Virtual    []virtualAftermath
 	Points     []string
+	Images     []string
 	GoesBack   bool // to a restore point, once it restarts
 }
 
@@ -226,7 +227,7 @@ func afterwards(m *Machine) aftermath {
 			break
 		}
 	}
-	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints(), Virtual: m.virtualAftermath()}
+	a := aftermath{State: m.Snapshot(), Points: m.RestorePoints(), Images: m.Images(), Virtual: m.virtualAftermath()}
 	for i := range a.Services { // Windows starts and stops these as it likes
 		if a.Services[i].Start != startAuto && a.Services[i].Name != "OctopusDeploy" {
 			a.Services[i].State = ""
@@ -243,6 +244,9 @@ func (m *Machine) works() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.findTask(workerFolder, workerName)
+	if t == nil || t.xml == "" {
+		t = m.findTask(workerFolder, imageName)
+	}
 	return t != nil && t.xml != "" && t.state != taskReady
 }
 

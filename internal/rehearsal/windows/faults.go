@@ -15,6 +15,8 @@ func Faults() []fault.Fault {
 		{Name: "black-hole", Help: "The host accepts commands and never answers, from the third one on."},
 		{Name: "connection-reset", Help: "The first three commands are cut off before anything is done."},
 		{Name: "client-edition", Help: "The host has a client edition of Windows, with System Restore."},
+		{Name: "image-fails", Help: "A disk image fails half way."},
+		{Name: "image-warns", Help: "A disk image is complete with warnings."},
 		{Name: "constrained-language", Help: "PowerShell on the host runs in constrained language mode."},
 		{Name: "foreign-folder", Help: "Somebody else owns the folder of the run on the host."},
 		{Name: "wrong-machine", Help: "The address leads to another computer with another Octopus node."},

@@ -4,6 +4,7 @@ package windows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -92,6 +93,7 @@ type Machine struct {
 	vms        []*vm     // virtual machines of a Hyper-V host
 	power      int       // how often the power was cut
 	restore    systemRestore
+	backup     backup
 }
 
 // durations are drawn once, so that a seed gives the same machine whatever happens when.
@@ -276,7 +278,7 @@ func (m *Machine) makeFiles() error {
 	if err := os.WriteFile(m.cbsLog(), []byte("CBS    Starting TrustedInstaller initialization.\r\n"), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(m.program, nil, 0o700)
+	return errors.Join(os.WriteFile(m.program, nil, 0o700), m.makeBackup())
 }
 
 func (m *Machine) systemRoot() string { return filepath.Join(m.o.Dir, "Windows") }

@@ -59,6 +59,17 @@ func mutants() []mutant {
 		{"a reboot first: a wrong property", "worker", "'RebootRequiredBeforeInstallation'", "'RebootRequiredBefore'", "reboot pending", "worker"},
 		{"the code of a failure: -ne becomes -eq", "worker", "$result.HResult -ne 0", "$result.HResult -eq 0", "update fails", "worker"},
 		{"an error that passes is not known", "worker", "'0x8024402C', ", "", "search fails", "worker"},
+		{"a server counts as a client: -ne becomes -eq", "restore", "ProductType -ne 1", "ProductType -eq 1", "Windows Server", "restore check"},
+		{"a young restore point is not seen: -lt becomes -gt", "restore", "-lt 60 * [int64]$minutes", "-gt 60 * [int64]$minutes", "another one is too young", "restore check"},
+		{"the name of a restore point: -ceq becomes -eq", "restore", "-ceq [string]$Request.name", "-eq [string]$Request.name", "name in other letters", "restore find"},
+		{"a refusal of System Restore is not seen", "restore", "if ($code -ne 0) { Stop-WithError -Kind 'restore'", "if ($code -lt 0) { Stop-WithError -Kind 'restore'", "protection off", "restore take"},
+		{"a backup at work is not seen: a wrong word", "imager", "-eq 'Running'", "-eq 'Runs'", "backup at work", "imager check"},
+		{"the room at the target: -lt becomes -gt", "imager", "$free -lt $need", "$free -gt $need", "too little room", "imager check"},
+		{"half an image counts: -ne becomes -eq", "imager", "-ne 'complete'", "-eq 'complete'", "image begun", "imager find"},
+		{"a vanished version counts: -gt becomes -ge", "imager", "-eq $work.versionId }).Count -gt 0", "-eq $work.versionId }).Count -ge 0", "version vanished", "imager find"},
+		{"an image of files counts: a wrong word", "imager", "'BareMetalRecovery'", "'Files'", "version of files only", "imager find"},
+		{"somebody's folder is removed: -ne becomes -eq", "imager", "-ne $env:COMPUTERNAME) { return $null }", "-eq '') { return $null }", "image of another computer", "imager remove"},
+		{"what fails is left at the target", "imager", "        Remove-Folder\n        throw", "        throw", "image fails", "imager take"},
 		{"an exclusive update: 2 becomes 1", "worker", "'Impact' 0) -eq 2", "'Impact' 0) -eq 1", "exclusive update", "worker"},
 		{"a checkpoint with the memory would do", "hyperv", "-CheckpointType ProductionOnly", "-CheckpointType Production", "not at rest", "hyperv take"},
 		{"the type is not put back", "hyperv", "-CheckpointType $Matches['type']", "-CheckpointType ProductionOnly", "standard checkpoints", "hyperv take"},
@@ -119,9 +130,9 @@ func TestPowerShellMutants(t *testing.T) {
 				t.Parallel()
 				s, c, _ := m.place()
 				text := m.mutate(t)
-				if m.script == "worker" {
+				if m.script == "worker" || m.script == "imager" { // tasks run them
 					c = withWorker(c, text)
-					text = scripts.Text("work")
+					text = scripts.Text(c.script)
 				}
 				mark := "caught"
 				if compare(t, s, c, text, warmShell, 1) == "" {

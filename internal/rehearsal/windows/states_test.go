@@ -16,6 +16,7 @@ type state struct {
 	prepare func(t testing.TB, m *Machine)
 
 	instance string // of Octopus Server; empty: the default one
+	narrow   bool   // asked less, for the rest of it is elsewhere
 	lease    string // nonce of the lease that the process which asks believes it holds; empty: none
 
 	virtual func(h *Machine, v *vm) // makes it a Hyper-V host, of this virtual machine

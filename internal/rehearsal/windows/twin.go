@@ -26,6 +26,7 @@ func twins() map[string]func(*twin) error {
 		"work": twinWork, "follow": twinFollow, "worker": twinWorker, "lease": twinLease, "deadman": twinDeadman,
 		"hyperv":  twinHyperV,
 		"restore": twinRestorePoint,
+		"image":   twinImage, "imager": twinImager,
 	}
 }
 

@@ -67,7 +67,10 @@ func (t *twin) removeTasks() error {
 	if err := t.removeTask(deadmanName); err != nil {
 		return err
 	}
-	return t.removeTask(workerName)
+	if err := t.removeTask(workerName); err != nil {
+		return err
+	}
+	return t.removeTask(imageName)
 }
 
 // removeTask removes one task, and the scheduler's folder when nothing else is in it.

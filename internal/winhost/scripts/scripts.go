@@ -23,6 +23,8 @@ var parts = map[string][]string{
 	"follow":  {"lock", "task"},
 	"health":  {"lock", "journal", "windows"},
 	"hyperv":  {},
+	"image":   {"lock", "task"},
+	"imager":  {},
 	"lease":   {"lock", "journal", "task"},
 	"probe":   {"lock", "journal", "windows", "octopus", "armed", "policy"},
 	"ready":   {"lock", "windows"},

@@ -1,5 +1,6 @@
-# Our scheduled tasks, both as SYSTEM: \octopatch\worker, because Windows Update refuses a network logon
-# (0x80070005), and \octopatch\deadman, because it must act when nobody is logged on.
+# Our scheduled tasks, all as SYSTEM: \octopatch\worker, because Windows Update refuses a network logon
+# (0x80070005), \octopatch\deadman, because it must act when nobody is logged on, and \octopatch\image, because a
+# network logon cannot go on to a share.
 
 $TaskFolder = '\octopatch'
 $TaskRunning = 4
@@ -73,6 +74,7 @@ function Remove-OurTask([object]$Scheduler, [string]$Name = 'worker') {
 function Remove-OurTasks([object]$Scheduler) {
     Remove-OurTask $Scheduler 'deadman'
     Remove-OurTask $Scheduler 'worker'
+    Remove-OurTask $Scheduler 'image'
 }
 
 # Get-TaskText describes a task. Its script is read as text and run as a script block: a policy on script files

@@ -78,6 +78,7 @@ function New-Object {
     [CmdletBinding()]
     param([Parameter(Position = 0)][string]$TypeName, [Parameter(Position = 1)][object[]]$ArgumentList, [string]$ComObject, [switch]$Strict, [System.Collections.IDictionary]$Property)
     switch ($ComObject) {
+        'Scripting.FileSystemObject' { return New-FileSystem }
         'Schedule.Service' { return New-TaskService }
         'Microsoft.Update.Session' { return New-UpdateSession }
         'Microsoft.Update.UpdateColl' { return New-UpdateList @() }

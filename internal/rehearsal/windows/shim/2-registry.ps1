@@ -21,6 +21,8 @@ function Test-Path {
     param([Parameter(Position = 0)][string[]]$Path, [string[]]$LiteralPath, [string]$PathType, [switch]$IsValid)
     $asked = Find-Path $PSBoundParameters
     if (Test-Registry $asked) { return [bool](Get-Key $asked).exists }
+    if ($null -eq (Find-Away $asked)) { return $false }
+    Set-Away $PSBoundParameters
     return Microsoft.PowerShell.Management\Test-Path @PSBoundParameters
 }
 
@@ -68,7 +70,7 @@ function Get-ChildItem {
     [CmdletBinding()]
     param([Parameter(Position = 0)][string[]]$Path, [Parameter(Position = 1)][string]$Filter, [string[]]$LiteralPath, [switch]$Recurse, [switch]$Force, [switch]$File, [switch]$Directory)
     $asked = Find-Path $PSBoundParameters
-    if (-not (Test-Registry $asked)) { return Microsoft.PowerShell.Management\Get-ChildItem @PSBoundParameters }
+    if (-not (Test-Registry $asked)) { Set-Away $PSBoundParameters; return Microsoft.PowerShell.Management\Get-ChildItem @PSBoundParameters }
     $key = Get-Key $asked
     if (-not $key.exists) { Stop-Missing $asked }
     foreach ($child in @($key.children)) { if ($child) { [pscustomobject]@{ Name = "$asked\$child"; PSChildName = $child; PSIsContainer = $true } } }

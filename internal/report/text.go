@@ -75,6 +75,14 @@ func Line(e procedure.Event) string {
 	return e.Time.Format("15:04:05") + "  " + plain(where+sentence(e))
 }
 
+// told is an event in a log that shows standard error as well: there each fault of a refusal has a line of its own.
+func told(e procedure.Event) procedure.Event {
+	if e.Type == procedure.RunEnded && exit(e) == refused {
+		e.Reason = ""
+	}
+	return e
+}
+
 // sentence says what happens, without when and where.
 func sentence(e procedure.Event) string {
 	switch e.Type {
@@ -95,7 +103,7 @@ func sentence(e procedure.Event) string {
 		}
 		text := fmt.Sprintf("%s %s in %s", mark(e.Result), e.Result, Span(e.Seconds))
 		if e.Phase == "preflight" && bad(e) {
-			return text // each fault has a line of its own afterwards, or stands in the last line
+			return text // the last line says why
 		}
 		return text + after(": ", e.Reason)
 	case procedure.NodeEnded:
@@ -107,11 +115,7 @@ func sentence(e procedure.Event) string {
 	case procedure.Warning:
 		return "! " + e.Message
 	case procedure.RunEnded:
-		text := fmt.Sprintf("run %s ended with exit code %d after %s", e.Run, exit(e), Span(e.Seconds))
-		if exit(e) != refused { // then each fault has a line of its own already
-			text += after(": ", e.Reason)
-		}
-		return text + after("; next: ", e.Next)
+		return fmt.Sprintf("run %s ended with exit code %d after %s%s%s", e.Run, exit(e), Span(e.Seconds), after(": ", e.Reason), after("; next: ", e.Next))
 	}
 	return e.Message
 }

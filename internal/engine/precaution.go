@@ -13,7 +13,8 @@ func (t *target) machine() procedure.Machine {
 }
 
 // precautionIsOn: whoever works on the host right now, or the open run that is gone on with, has taken care of it
-// already. Asking whether it could be taken would find that very one in the way.
+// already. Asking whether it could be taken would find that very one in the way, or what is left of it: a hypervisor
+// that merges disks for hours. Once the service was started again none is taken any more.
 func (e *Engine) precautionIsOn(t *target) bool {
 	if l := t.facts.Lease; l != nil && l.Nonce != e.Nonce && l.Live(t.facts.Time) {
 		return true
@@ -22,7 +23,8 @@ func (e *Engine) precautionIsOn(t *target) bool {
 		return false
 	}
 	taken := t.facts.Journal.Precaution
-	return taken.Provider == e.Rules.Precaution && taken.State != procedure.PrecautionKept && taken.State != procedure.PrecautionRemoved
+	over := taken.State == procedure.PrecautionKept || taken.State == procedure.PrecautionRemoved
+	return taken.Provider == e.Rules.Precaution && (!over || t.facts.Journal.Octopus.StartBegan)
 }
 
 // checkPrecaution proves before the first change that the precaution can be taken of the node's machine, and

@@ -235,3 +235,31 @@ func TestPrecautionOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// TestPrecautionIsAskedForBeforeItIsTaken: whether one can be taken is asked of a node until this run has taken its
+// own; a run that is gone on with after its removal is not refused for what the removal still does.
+func TestPrecautionIsAskedForBeforeItIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		taken   *procedure.TakenPrecaution
+		started bool
+		refused bool
+	}{
+		{"no run is open", nil, false, true},
+		{"being taken", &procedure.TakenPrecaution{Provider: "hyperv", State: procedure.PrecautionTaking}, false, false},
+		{"taken", &procedure.TakenPrecaution{Provider: "hyperv", State: procedure.PrecautionTaken}, false, false},
+		{"taken by another provider", &procedure.TakenPrecaution{Provider: "vsphere", State: procedure.PrecautionTaken}, true, true},
+		{"half taken and removed", &procedure.TakenPrecaution{Provider: "hyperv", State: procedure.PrecautionRemoved}, false, true},
+		{"removed at the end", &procedure.TakenPrecaution{Provider: "hyperv", State: procedure.PrecautionRemoved}, true, false},
+	} {
+		e := &Engine{Rules: procedure.Rules{Precaution: "hyperv"}, Provider: &fakeProvider{refuses: errors.New("disks are merged")}}
+		target := newTarget("OCTO-01", "octo-01")
+		if c.taken != nil {
+			target.facts.Journal = &procedure.Journal{Precaution: c.taken, Octopus: procedure.OctopusPrior{StartBegan: c.started}}
+		}
+		if err := e.checkPrecaution(t.Context(), target); (err != nil) != c.refused {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

@@ -205,6 +205,30 @@ func TestHyperVWritesThreeWays(t *testing.T) {
 	}
 }
 
+// TestHyperVTakeThatIsCutOff: PowerShell dies while Hyper-V takes the checkpoint, which goes on. Whoever asks next
+// awaits it, finds it, and puts back the type that was set.
+func TestHyperVTakeThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t, ""), hypervPoint("run1")
+	ctx, cut := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.provider.Take(ctx, p, quiet) }()
+	for s.vm().Type != "ProductionOnly" {
+		time.Sleep(time.Millisecond)
+	}
+	cut()
+	if err := <-ended; err == nil {
+		t.Fatal("it was not cut off")
+	}
+	if vm := s.vm(); vm.Type != "ProductionOnly" || !strings.HasSuffix(vm.Notes, "\noctopatch: its checkpoint type was Production") || len(vm.Checkpoints) > 0 {
+		t.Fatalf("the virtual machine is %+v; it was cut off too late", vm)
+	}
+	if found, err := s.provider.Find(context.Background(), p); !found || err != nil {
+		t.Errorf("find: %v, %v", found, err)
+	}
+	s.unchanged(t, p.Name)
+}
+
 // TestHyperVRefuses: what preflight refuses is refused again when it is to be taken, and nothing is changed.
 func TestHyperVRefuses(t *testing.T) {
 	t.Parallel()

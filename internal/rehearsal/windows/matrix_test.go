@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}, {imageStates(), imageCells}}
+	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}, {imageStates(), imageCells}, {heldHosts(), deadmanCells}}
 }
 
 // table is what a suite shows under go test -v.
@@ -173,6 +174,17 @@ func TestPowerShellTransport(t *testing.T) {
 	faults := map[string]string{"connection-reset": "probe"}
 	for _, script := range writes {
 		faults["lost-"+script], faults["unapplied-"+script] = script, script
+	}
+	for _, write := range checkpointWrites {
+		for _, fault := range []string{"lost-" + write, "unapplied-" + write} {
+			t.Run(fault, func(t *testing.T) {
+				t.Parallel()
+				s := state{faults: fault, virtual: has(pointName)}
+				columns := virtualCells(s)
+				c := columns[slices.IndexFunc(columns, func(c cell) bool { return strings.HasSuffix(write, strings.TrimPrefix(c.name, "hyperv ")) })]
+				judged(t, func(slower float64) string { return compare(t, s, c, scripts.Text("hyperv"), startShell, slower) })
+			})
+		}
 	}
 	for fault, script := range faults {
 		t.Run(fault, func(t *testing.T) {

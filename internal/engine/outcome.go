@@ -71,7 +71,7 @@ func (e *Engine) refused(err error) Result {
 func (e *Engine) unproved(err error) Result {
 	r := e.refused(err)
 	if r.Exit == ExitRefused {
-		r.Exit = ExitUnknown
+		r.Exit, r.Next = ExitUnknown, procedure.GoOn
 	}
 	return r
 }

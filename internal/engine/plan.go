@@ -34,6 +34,12 @@ func (e *Engine) Plan(ctx context.Context) (procedure.Plan, Result) {
 		if _, err := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); err != nil {
 			plan.Warnings = append(plan.Warnings, err.Error())
 		}
+		if t.doubt != "" {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+t.doubt)
+		}
+		if t.rewound != "" {
+			plan.Warnings = append(plan.Warnings, "node "+t.name+": its machine was reverted since, and the journal of its run is the copy "+t.rewound)
+		}
 		if what := t.installing(); what != "" {
 			plan.Warnings = append(plan.Warnings, "node "+t.name+": "+what)
 		} else if j := t.facts.Journal; j != nil {

@@ -181,6 +181,7 @@ func standing() []procedure.Standing {
 		{Lease: &live, Live: true, Journal: procedure.Journal{Run: "20261213-020000-9f3c", Owner: "acme/ops/7/patch", Node: "OCTO-02", Updated: at(5).Unix()}},
 		{Lease: &stale, Armed: &procedure.Armed{After: 2700}, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-03", Topology: procedure.HA, Updated: at(5).Unix()}},
 		{Finished: true, Lease: &released, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-07", Topology: procedure.HA, Updated: at(5).Unix()}},
+		{Rewound: "at the runner", Lease: &released, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-08", Topology: procedure.HA, Updated: at(5).Unix()}},
 		{Busy: "TiWorker.exe", Rewound: "on the host of node OCTO-01", Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-05", Topology: procedure.HA, Updated: at(5).Unix()}},
 		{Doubt: "the journal knows of no reboot since the service was stopped, and Windows has booted", Lease: &released, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-06", Topology: procedure.HA, Updated: at(5).Unix()}},
 		{Armed: &procedure.Armed{Until: at(14400).Unix()}, Journal: procedure.Journal{Format: 1, Run: "20261213-020000-9f3c", Node: "OCTO-04", Topology: procedure.HA, Updated: at(5).Unix()}},

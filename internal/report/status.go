@@ -86,6 +86,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 		fmt.Fprintf(w, "  next: %s\n", run)
 		return
 	}
+	if j.Rewound != "" {
+		fmt.Fprintf(w, "  next: %s, which patches it again; to serve as it is: OCTOPATCH_NODE=%s octopatch start, then octopatch exit\n", run, plain(j.Node))
+		return
+	}
 	fmt.Fprintf(w, "  next: %s; by the next phase alone: %s\n", run, plain(j.Alone()))
 }
 

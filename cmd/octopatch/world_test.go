@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/rehearsal"
 )
 
@@ -77,16 +76,6 @@ func octopatch(ctx context.Context, environ []string, args ...string) ending {
 	var out, errs bytes.Buffer
 	code := run(ctx, args, environ, &out, &errs)
 	return ending{code, out.String(), errs.String()}
-}
-
-// events are those of a call with OCTOPATCH_LOG=json.
-func (e ending) events(t *attempt) []procedure.Event {
-	t.Helper()
-	events, err := readEvents(e.out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return events
 }
 
 // wants holds exit code and words; words beginning with ! must not be there.

@@ -2,7 +2,6 @@ package precaution
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,15 +121,20 @@ func (v VSphere) Take(ctx context.Context, p procedure.Point, progress func(stri
 		if err := v.awaitSnapshots(ctx, c, vm, progress); err != nil {
 			return v.fault(p.Node, "a snapshot that is being taken cannot be awaited", err)
 		}
-		if s, err := v.snapshot(ctx, vm, p); err != nil || s != nil {
-			return errors.Join(err, v.quiesced(p, s))
+		if s, err := v.snapshot(ctx, vm, p); err != nil {
+			return err
+		} else if s != nil {
+			return v.quiesced(p, s)
 		}
 		task, err := vm.CreateSnapshot(ctx, p.Name, p.Description(), v.Memory, v.Quiesce)
 		if err := v.finish(ctx, task, err, progress); err != nil {
 			return v.fault(p.Node, "the snapshot was not taken", err)
 		}
 		s, err := v.snapshot(ctx, vm, p)
-		return errors.Join(err, v.quiesced(p, s))
+		if err != nil {
+			return err
+		}
+		return v.quiesced(p, s)
 	})
 }
 

@@ -98,3 +98,24 @@ func TestHyperVWritesAreAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestHyperVMachineThatMoves: a failover cluster takes the machine to another host after preflight. It is not found
+// where it was: nothing is taken, nothing is patched, and the node is opened again.
+func TestHyperVMachineThatMoves(t *testing.T) {
+	steadily(t, func(t *attempt) {
+		w, environ := hypervWorld(t, "")
+		before := w.State()
+		w.Log.Notice(func(n int) {
+			if writes := w.Log.Writes(); writes[n-1].What == "host stop" {
+				w.MoveAway("OCTO-01")
+			}
+		})
+		got := octopatch(t.Context(), environ, "run")
+		got.wants(t, 6, "runs 0 virtual machines called OCTO-01; in a failover cluster it may have moved to another host")
+		for _, p := range rehearsal.Compare(before, w.State()) {
+			if !p.Kept && !p.Asked {
+				t.Errorf("not so: %s %s", p.Node, p.What)
+			}
+		}
+	})
+}

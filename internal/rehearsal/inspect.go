@@ -30,3 +30,6 @@ func (w *World) Folder(node string) string {
 func (w *World) InjectHyperV(write string, nth int, fate windows.Fate) {
 	w.hyperv.computer.Inject(write, nth, fate)
 }
+
+// MoveAway takes a node's virtual machine to another Hyper-V host.
+func (w *World) MoveAway(node string) { w.hyperv.computer.MoveAway(node) }

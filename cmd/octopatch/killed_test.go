@@ -59,9 +59,9 @@ func (s *started) end() ending {
 }
 
 // killed runs octopatch until a line that holds the text, and kills it there as kill -9 does.
-func killed(t *attempt, w *rehearsal.World, at string) {
+func killed(t *attempt, environ []string, at string) {
 	t.Helper()
-	s := start(t, w.Environ(), "run")
+	s := start(t, environ, "run")
 	if !s.until(at) {
 		t.Fatalf("no line holds %q:\n%s", at, s.end().out)
 	}
@@ -74,7 +74,7 @@ func killed(t *attempt, w *rehearsal.World, at string) {
 // deaths are the moments between stop and start at which a runner dies.
 var deaths = map[string]string{
 	"after stop":       "OCTO-01 stop       + done",
-	"after precaution": "OCTO-01 precaution - skipped",
+	"after precaution": "OCTO-01 precaution + done",
 	"mid-install":      "OCTO-01 patch        install 1/2",
 	"while rebooting":  "OCTO-01 patch        waiting for the host to answer",
 	"before start":     "OCTO-01 patch      + done",
@@ -94,17 +94,11 @@ func TestDeadman(t *testing.T) {
 }
 
 func diesAt(t *attempt, nodes int, at string) {
-	w := newWorld(t, rehearsal.Options{Nodes: nodes})
+	w := newWorld(t, rehearsal.Options{Nodes: nodes, Program: program(t.T)})
+	environ := snapshotting(t, w)
 	before := w.State()
-	killed(t, w, at)
-	for began := w.Clock.Now(); !wrote(w, "OCTO-01", "host deadman"); {
-		if w.Clock.Since(began) > 2*time.Hour {
-			t.Fatalf("the dead-man switch has not fired within %s", w.Clock.Since(began))
-		}
-		if err := w.Clock.Sleep(t.Context(), time.Minute); err != nil {
-			t.Fatal(err)
-		}
-	}
+	killed(t, environ, at)
+	fires(t, w, 2*time.Hour)
 	after := w.State()
 	for _, p := range rehearsal.Compare(before, after) {
 		if closed := strings.HasPrefix(p.What, "drain mode"); p.Node == "OCTO-01" && (closed || strings.HasPrefix(p.What, "services") || strings.HasPrefix(p.What, "watchdogs")) && p.Kept == closed {
@@ -125,7 +119,7 @@ func diesAt(t *attempt, nodes int, at string) {
 		people <- string(text)
 	}))
 	defer hook.Close()
-	asked := with(w.Environ(), "OCTOPATCH_NOTIFY=generic://"+strings.TrimPrefix(hook.URL, "http://")+"/key-of-the-webhook?disabletls=yes")
+	asked := with(environ, "OCTOPATCH_NOTIFY=generic://"+strings.TrimPrefix(hook.URL, "http://")+"/key-of-the-webhook?disabletls=yes")
 	octopatch(t.Context(), asked, "status").wants(t, 0, "the dead-man switch fired at ", "nothing was heard of the run for ")
 	select {
 	case text := <-people:
@@ -138,8 +132,11 @@ func diesAt(t *attempt, nodes int, at string) {
 	if err := w.Clock.Sleep(t.Context(), 46*time.Minute); err != nil { // until the leases of the other hosts are stale
 		t.Fatal(err)
 	}
-	octopatch(t.Context(), w.Environ(), "run").wants(t, 0, "going on with run")
+	octopatch(t.Context(), environ, "run").wants(t, 0, "going on with run")
 	allKept(t, w, before)
+	if left := w.Snapshots(); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 // TestJournalsThatCannotBeRead: nobody writes over the only truth about an unfinished run.
@@ -147,7 +144,7 @@ func TestJournalsThatCannotBeRead(t *testing.T) {
 	steadily(t, func(t *attempt) {
 		w := newWorld(t, rehearsal.Options{})
 		before := w.State()
-		killed(t, w, "OCTO-01 stop       + done")
+		killed(t, w.Environ(), "OCTO-01 stop       + done")
 		file := filepath.Join(w.Folder("OCTO-01"), "run.json")
 		if err := w.Clock.Sleep(t.Context(), 91*time.Minute); err != nil {
 			t.Fatal(err)

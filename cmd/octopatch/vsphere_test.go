@@ -3,15 +3,12 @@ package main
 import (
 	"crypto/tls"
 	"encoding/pem"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal"
 	"github.com/vmware/govmomi/simulator"
@@ -69,28 +66,8 @@ func TestVSphereSnapshots(t *testing.T) {
 			steadily(t, func(t *attempt) {
 				w := newWorld(t, rehearsal.Options{Nodes: 1, Faults: c.fault})
 				environ, list := vcenter(t.T)
-				var mu sync.Mutex
-				var seen []string
-				done := make(chan struct{})
-				var watch sync.WaitGroup
-				watch.Go(func() {
-					for {
-						now := fmt.Sprint(list())
-						mu.Lock()
-						if len(seen) == 0 || seen[len(seen)-1] != now {
-							seen = append(seen, now)
-						}
-						mu.Unlock()
-						select {
-						case <-done:
-							return
-						case <-time.After(5 * time.Millisecond):
-						}
-					}
-				})
-				got := octopatch(t.Context(), with(w.Environ(), environ...), "run")
-				close(done)
-				watch.Wait()
+				var got ending
+				seen := inTurn(list, func() { got = octopatch(t.Context(), with(w.Environ(), environ...), "run") })
 				got.wants(t, c.exit)
 				t.Logf("snapshots in turn: %s", strings.Join(seen, " then "))
 				if len(seen) != 3-c.left || seen[0] != "[]" || !strings.HasPrefix(seen[1], "[octopatch-") || len(list()) != c.left {

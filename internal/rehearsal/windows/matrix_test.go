@@ -19,7 +19,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}, {imageStates(), imageCells}}
+	return []suite{{states(), cells}, {restoreStates(), restoreCells}, {virtualStates(), virtualCells}, {imageStates(), imageCells}, {heldHosts(), deadmanCells}}
 }
 
 // table is what a suite shows under go test -v.

@@ -129,7 +129,7 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 	f.play(ctx, s)
 	s.died(t, strings.HasPrefix(fate, "dead"))
 	wait := max(91*time.Minute, f.wait)
-	time.Sleep(wait)
+	time.Sleep(wait + 7*time.Second) // never at the moment of a look of the switch, which would race with what mends
 	if deadman > 0 {
 		w.outOfService(t)
 	}

@@ -92,6 +92,25 @@ func TestWorkflowIs51(t *testing.T) {
 	}
 }
 
+// TestWorkflowSwitchesWindowsUpdateOn: GitHub's images come with the service disabled and with policies that forbid
+// it, so that every search would end with 0x80070422 or 0x8024002E; that is undone before a host is looked at.
+func TestWorkflowSwitchesWindowsUpdateOn(t *testing.T) {
+	t.Parallel()
+	blocks := runBlocks(t, "windows.yml")
+	holding := func(text string) int {
+		return slices.IndexFunc(blocks, func(block string) bool { return strings.Contains(block, text) })
+	}
+	scans := holding("-run TestRealHost")
+	if scans < 0 {
+		t.Fatal("the workflow looks at no host")
+	}
+	for _, text := range []string{"Set-Service -Name wuauserv -StartupType Manual", "'DisableWindowsUpdateAccess'", "'DoNotConnectToWindowsUpdateInternetLocations'", "Transport=HTTPS' } | Remove-Item"} {
+		if at := holding(text); at < 0 || at > scans {
+			t.Errorf("%s stands in block %d, and has to stand before block %d", text, at, scans)
+		}
+	}
+}
+
 // call is a line of the workflow that calls octopatch, with what its block wants to see of it.
 type call struct {
 	words []string

@@ -41,13 +41,17 @@ type reply struct {
 
 func (r *reply) line(text string) {
 	text = strings.TrimSpace(text)
-	if !strings.HasPrefix(text, `{"nonce":"`+r.nonce+`"`) {
-		if text != "" {
-			r.noise = text[:min(len(text), 300)]
+	at := strings.Index(text, `{"nonce":"`+r.nonce+`"`)
+	if noise := text[:max(at, 0)]; at != 0 && text != "" { // a profile may leave its last line open
+		if at < 0 {
+			noise = text
 		}
+		r.noise = noise[:min(len(noise), 300)]
+	}
+	if at < 0 {
 		return
 	}
-	if err := r.take(text); err != nil && r.broken == nil {
+	if err := r.take(text[at:]); err != nil && r.broken == nil {
 		r.broken = err
 	}
 }

@@ -23,6 +23,7 @@ func TestLines(t *testing.T) {
 		{"error", []string{with(`"error":{"kind":"k","message":"m","code":""}`)}, false, true, false, false, 0},
 		{"noise", []string{"WARNING: profile", "", `{"nonce":"other","answer":{}}`}, false, false, true, false, 0},
 		{"spaces_and_cr", []string{"  " + with(`"answer":{}`) + "\r"}, true, false, false, false, 0},
+		{"noise_without_line_end", []string{"Loading…" + with(`"answer":{}`)}, true, false, true, false, 0},
 		{"null_answer", []string{with(`"answer":null`)}, false, false, false, true, 0},
 		{"answer_and_error", []string{with(`"answer":{},"error":{"kind":"k","message":"m","code":""}`)}, false, false, false, true, 0},
 		{"unknown_field", []string{with(`"answer":{},"more":1`)}, false, false, false, true, 0},

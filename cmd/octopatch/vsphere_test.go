@@ -118,7 +118,7 @@ func TestVSphereSnapshots(t *testing.T) {
 					t.Errorf("vSphere was asked to %s, want %s", got, c.tasks)
 				}
 				for _, p := range rehearsal.Compare(before, w.State()) {
-					if recovered := c.commands[len(c.commands)-1] == "recover"; !p.Kept && !(recovered && p.Asked) {
+					if recovered := c.commands[len(c.commands)-1] == "recover"; !p.Kept && (!recovered || !p.Asked) {
 						t.Errorf("%s: broken: %s", p.Node, p.What)
 					}
 				}

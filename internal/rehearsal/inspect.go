@@ -18,6 +18,21 @@ func (w *World) RefusedLogins() map[string]int {
 	return all
 }
 
+// Unplug takes a host off the network, or puts it back; the machine goes on by itself meanwhile.
+func (w *World) Unplug(node string, yes bool) error {
+	for _, h := range w.hosts {
+		if h.name != node {
+			continue
+		}
+		if h.unplugged.Store(yes); yes {
+			h.listener.Down()
+		} else if h.computer.Up() {
+			return h.listener.Up()
+		}
+	}
+	return nil
+}
+
 // OctopusRequests counts what the Octopus Server was asked so far, the load balancer's own looks left out.
 func (w *World) OctopusRequests() server.Requests { return w.cluster.Requests() }
 

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal"
 )
@@ -126,4 +128,26 @@ func allKept(t *attempt, w *rehearsal.World, before rehearsal.State) {
 			t.Errorf("%s does not serve", n.Name)
 		}
 	}
+}
+
+// inTurn lists what a list was while something was done, each time that it changed.
+func inTurn(list func() []string, during func()) (seen []string) {
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			if now := fmt.Sprint(list()); len(seen) == 0 || seen[len(seen)-1] != now {
+				seen = append(seen, now)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	during()
+	close(done)
+	watch.Wait()
+	return seen
 }

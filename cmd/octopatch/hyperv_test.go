@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal"
 	"github.com/octopatch/octopatch/internal/rehearsal/windows"
@@ -30,24 +27,8 @@ func TestHyperVCheckpoints(t *testing.T) {
 			steadily(t, func(t *attempt) {
 				w, environ := hypervWorld(t, c.fault, "OCTOPATCH_PRECAUTION_KEEP="+c.keep)
 				list := func() []string { return w.VirtualMachines()["OCTO-01"].Checkpoints }
-				var seen []string
-				done := make(chan struct{})
-				var watch sync.WaitGroup
-				watch.Go(func() {
-					for {
-						if now := fmt.Sprint(list()); len(seen) == 0 || seen[len(seen)-1] != now {
-							seen = append(seen, now)
-						}
-						select {
-						case <-done:
-							return
-						case <-time.After(5 * time.Millisecond):
-						}
-					}
-				})
-				got := octopatch(t.Context(), environ, "run")
-				close(done)
-				watch.Wait()
+				var got ending
+				seen := inTurn(list, func() { got = octopatch(t.Context(), environ, "run") })
 				got.wants(t, c.exit)
 				t.Logf("checkpoints in turn: %s", strings.Join(seen, " then "))
 				if len(seen) != 3-c.left || seen[0] != "[]" || !strings.HasPrefix(seen[1], "[octopatch-") || len(list()) != c.left {
@@ -116,4 +97,25 @@ func TestHyperVWritesAreAskedFor(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHyperVMachineThatMoves: a failover cluster takes the machine to another host after preflight. It is not found
+// where it was: nothing is taken, nothing is patched, and the node is opened again.
+func TestHyperVMachineThatMoves(t *testing.T) {
+	steadily(t, func(t *attempt) {
+		w, environ := hypervWorld(t, "")
+		before := w.State()
+		w.Log.Notice(func(n int) {
+			if writes := w.Log.Writes(); writes[n-1].What == "host stop" {
+				w.MoveAway("OCTO-01")
+			}
+		})
+		got := octopatch(t.Context(), environ, "run")
+		got.wants(t, 6, "runs 0 virtual machines called OCTO-01; in a failover cluster it may have moved to another host")
+		for _, p := range rehearsal.Compare(before, w.State()) {
+			if !p.Kept && !p.Asked {
+				t.Errorf("not so: %s %s", p.Node, p.What)
+			}
+		}
+	})
 }

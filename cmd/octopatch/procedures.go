@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +150,9 @@ func runStatus(ctx context.Context, s *session) int {
 	}
 	if err != nil {
 		s.complain(err)
+		return engine.ExitUnknown
+	}
+	if slices.ContainsFunc(journals, func(j procedure.Standing) bool { return j.Doubt != "" }) {
 		return engine.ExitUnknown
 	}
 	return engine.ExitDone

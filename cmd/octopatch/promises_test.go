@@ -53,6 +53,7 @@ func TestNothingToInstall(t *testing.T) {
 	steadily(t, func(t *attempt) {
 		w := newWorld(t, rehearsal.Options{Faults: "no-updates"})
 		octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_LOG=json"), "run").wants(t, 0, "nothing to install")
+		octopatch(t.Context(), w.Environ(), "run").wants(t, 0, "Done: nothing to install, 2 nodes not touched", "20348.3932")
 		for _, one := range w.Log.Writes() {
 			if !slices.Contains([]string{"host lease", "host work download", "host clear", "host release"}, one.What) {
 				t.Errorf("nothing is to be done, and yet: %+v", one)
@@ -66,6 +67,22 @@ func TestNothingToInstall(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestARefusalIsSaidOnce: each fault has one line of its own in a log that shows both streams.
+func TestARefusalIsSaidOnce(t *testing.T) {
+	for _, log := range []string{"github", "octopus"} {
+		t.Run(log, func(t *testing.T) {
+			steadily(t, func(t *attempt) {
+				w := newWorld(t, rehearsal.Options{Faults: "foreign-folder"})
+				got := octopatch(t.Context(), with(w.Environ(), "OCTOPATCH_LOG="+log), "run")
+				got.wants(t, 4, "OCTO-01", "OCTO-02")
+				if n := strings.Count(got.out+got.errs, "cannot be trusted"); n != 2 {
+					t.Errorf("the faults of two nodes are told %d times:\n%s%s", n, got.out, got.errs)
+				}
+			})
+		})
+	}
 }
 
 // TestOneNodeHasNothingToInstall: the others are patched all the same.

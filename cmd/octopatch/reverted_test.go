@@ -49,7 +49,7 @@ func TestReverted(t *testing.T) {
 				}
 				next := elsewhere
 				if byHand {
-					octopatch(t.Context(), elsewhere, "status").wants(t, 0, "UNKNOWN: the journal knows of no reboot", "octopatch run")
+					octopatch(t.Context(), elsewhere, "status").wants(t, 6, "UNKNOWN: the journal knows of no reboot", "octopatch run")
 					octopatch(t.Context(), elsewhere, "start").wants(t, 6, "no newer copy of the journal was found", "octopatch start")
 					next = runner
 					octopatch(t.Context(), next, "status").wants(t, 0, "the machine was reverted since", "this is the copy at the runner")

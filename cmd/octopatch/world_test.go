@@ -7,8 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
-	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/rehearsal"
 )
 
@@ -77,16 +78,6 @@ func octopatch(ctx context.Context, environ []string, args ...string) ending {
 	return ending{code, out.String(), errs.String()}
 }
 
-// events are those of a call with OCTOPATCH_LOG=json.
-func (e ending) events(t *attempt) []procedure.Event {
-	t.Helper()
-	events, err := readEvents(e.out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return events
-}
-
 // wants holds exit code and words; words beginning with ! must not be there.
 func (e ending) wants(t judge, exit int, words ...string) {
 	t.Helper()
@@ -137,4 +128,26 @@ func allKept(t *attempt, w *rehearsal.World, before rehearsal.State) {
 			t.Errorf("%s does not serve", n.Name)
 		}
 	}
+}
+
+// inTurn lists what a list was while something was done, each time that it changed.
+func inTurn(list func() []string, during func()) (seen []string) {
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			if now := fmt.Sprint(list()); len(seen) == 0 || seen[len(seen)-1] != now {
+				seen = append(seen, now)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	during()
+	close(done)
+	watch.Wait()
+	return seen
 }

@@ -73,6 +73,9 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	if r.Kind == procedure.Skipped {
 		t.report.Result = procedure.Done
 	}
+	if p.Name == procedure.Exit && (r.Kind == procedure.Failed || r.Kind == procedure.Unknown) {
+		e.closeAgain(ctx, t, topology)
+	}
 	put := e.closeAlone(e.grace, p, t, r)
 	e.tellHour(t, p.Name)
 	e.nodeEnded(t, began)

@@ -67,7 +67,7 @@ func (h *fakeHost) Release(context.Context) error {
 		}
 	}
 	if err == nil {
-		h.nonce = ""
+		h.nonce, h.renewed = "", time.Time{}
 	}
 	return err
 }

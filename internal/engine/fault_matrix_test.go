@@ -129,7 +129,7 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 	f.play(ctx, s)
 	s.died(t, strings.HasPrefix(fate, "dead"))
 	wait := max(91*time.Minute, f.wait)
-	time.Sleep(wait)
+	time.Sleep(wait + 7*time.Second) // never at the moment of a look of the switch, which would race with what mends
 	if deadman > 0 {
 		w.outOfService(t)
 	}
@@ -142,7 +142,9 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 	}
 	ended := s.goOn(t, f)
 	s.asPromised(t, f, ended, before, content, database)
-	if n := len(w.late); n > 0 {
+	// Hosts are let go of all at once: which of them a dead process still tries is not the same each time.
+	late := slices.DeleteFunc(slices.Clone(w.late), func(what string) bool { return strings.HasPrefix(what, "host release") })
+	if n := len(late); n > 0 {
 		ended += fmt.Sprintf(" +%d", n)
 	}
 	return ended

@@ -152,7 +152,8 @@ func (e *Engine) keepLease(ctx context.Context, t *target, claim procedure.Claim
 		if lost || !denied.IsZero() && !t.host.Renewed().After(denied) { // a login that was refused is not tried again here
 			continue
 		}
-		if e.Clock.Since(t.host.Renewed()) < claim.Every-time.Minute {
+		renewed := t.host.Renewed()
+		if renewed.IsZero() || e.Clock.Since(renewed) < claim.Every-time.Minute { // never: it was let go, for a revert that rewinds it
 			continue
 		}
 		got, err := t.host.Take(ctx, claim)

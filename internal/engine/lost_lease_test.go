@@ -82,3 +82,33 @@ func TestVetoOverAHalfPatchedNode(t *testing.T) {
 		}
 	})
 }
+
+// slowRevert is a provider whose revert begins long after the lease was let go for it.
+type slowRevert struct {
+	*fakeProvider
+	live *bool // whether the lease was live when it began
+}
+
+func (s slowRevert) Revert(ctx context.Context, p procedure.Point, say func(string)) error {
+	time.Sleep(20 * time.Minute)
+	unlock := s.w.locked()
+	l := s.w.node(p.Node).lease
+	*s.live = l != nil && l.Live(time.Now())
+	unlock()
+	return s.fakeProvider.Revert(ctx, p, say)
+}
+
+// TestTheLeaseStaysLetGoForARevert: nobody takes it again beside a revert, which would rewind it, or be refused by it.
+func TestTheLeaseStaysLetGoForARevert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		e, _, f := w.engineWithProvider()
+		live := false
+		e.Provider, e.Rules.OnFailure = slowRevert{f, &live}, procedure.OnFailureRevert
+		w.node("A").neverRuns = true
+		r := e.RunAll(context.Background())
+		if got := w.node("A"); live || got.service.State != "Running" {
+			t.Errorf("the lease was live: %t; the service is %s after exit %d, %v", live, got.service.State, r.Exit, r.Err)
+		}
+	})
+}

@@ -134,11 +134,7 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		e.clear(ctx, t)
 	case vetoed:
 	case rest[0].Name == procedure.Exit:
-		if t.book.Octopus().Released {
-			if err := e.step(t, topology, procedure.Exit).CloseAgain(ctx); err != nil {
-				e.warn(t.name, "it was opened, is not healthy, and could not be taken out of service again: %v", err)
-			}
-		}
+		e.closeAgain(ctx, t, topology)
 		e.hold(ctx, t, rest[0].Name)
 	case rest[0].Name == procedure.Patch, rest[0].Name == procedure.Start:
 		e.hold(ctx, t, rest[0].Name)
@@ -146,6 +142,17 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		if !t.held {
 			e.clear(ctx, t)
 		}
+	}
+}
+
+// closeAgain takes a node out of service that was opened and is not healthy after all; not after an interrupt, for there
+// is no time for it, and the next run does.
+func (e *Engine) closeAgain(ctx context.Context, t *target, topology procedure.Topology) {
+	if !t.book.Octopus().Released || ctx.Err() != nil {
+		return
+	}
+	if err := e.step(t, topology, procedure.Exit).CloseAgain(ctx); err != nil {
+		e.warn(t.name, "it was opened, is not healthy, and could not be taken out of service again: %v", err)
 	}
 }
 

@@ -67,6 +67,8 @@ func (e *Engine) planNode(s *survey, t *target) procedure.PlanNode {
 	}
 	if t.report.Result == "" {
 		n.Reason = e.untouched(t)
+	} else {
+		n.Problem = t.report.Reason
 	}
 	return n
 }

@@ -53,6 +53,7 @@ func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.
 		t.held, t.report.Next = false, ""
 		e.clear(ctx, t)
 	case !errors.Is(r.Err, procedure.ErrRefused):
+		e.closeAgain(ctx, t, topology)
 		e.hold(ctx, t, p.Name)
 	}
 	return r
@@ -102,7 +103,16 @@ func (e *Engine) recoverTarget(ctx context.Context) (*target, []*target, error) 
 		return nil, nil, err
 	}
 	others = answered(others)
-	return t, others, e.openNewest(t, others, readErr)
+	if err := e.openNewest(t, others, readErr); err != nil {
+		return nil, nil, err
+	}
+	var hosts []procedure.HostFacts
+	if readErr == nil { // one that does not answer is not the machine that this runs on
+		hosts = append(hosts, t.facts)
+	}
+	known := t.book.Octopus()
+	server := procedure.ServerInfo{Version: known.Version, InstallationID: known.Installation}
+	return t, others, errors.Join(e.Guard(ctx, server, hosts)...)
 }
 
 // openNewest goes on with the newest journal of the node's open run.

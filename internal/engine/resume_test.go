@@ -131,6 +131,30 @@ func TestTheGuardIsAskedForEachPhase(t *testing.T) {
 	})
 }
 
+// TestTheGuardIsAskedForARecovery: who reverts the machine that he runs on does not see it come back. One that does not
+// answer is another machine, and yet its server may be the one whose step this is.
+func TestTheGuardIsAskedForARecovery(t *testing.T) {
+	for hosts, spoil := range map[int]func(*world){
+		1: func(w *world) { w.nodes[0].neverRuns = true },
+		0: func(w *world) { w.nodes[0].neverBack = true },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, e, _, _ := recoverWorld(t, spoil, keeper{})
+			asked := procedure.ServerInfo{}
+			e.Guard = func(_ context.Context, s procedure.ServerInfo, read []procedure.HostFacts) []error {
+				if asked = s; len(read) != hosts {
+					t.Errorf("asked about %d hosts, want %d", len(read), hosts)
+				}
+				return []error{procedure.Refuse("octopatch", "runs on it", "run it elsewhere")}
+			}
+			writes := len(w.writes)
+			if r := e.Recover(context.Background()); r.Exit != ExitRefused || asked.InstallationID != "installation" || len(w.writes) != writes {
+				t.Errorf("exit %d, %v, asked about %+v, wrote %q", r.Exit, r.Err, asked, w.writes[writes:])
+			}
+		})
+	}
+}
+
 func TestTwoInstancesOfOneName(t *testing.T) {
 	t.Parallel()
 	x := newTarget("A", "")

@@ -33,7 +33,7 @@ func (e *Engine) preflight(ctx context.Context) (*survey, error) {
 	if err != nil {
 		r = procedure.Fail(err)
 	} else {
-		r.Reason = fmt.Sprintf("Octopus %s, %s, %d nodes to patch", s.version, s.topology, len(s.targets))
+		r.Reason = fmt.Sprintf("Octopus %s, %s, %s to patch", s.version, s.topology, procedure.Count(len(s.targets), "node"))
 	}
 	e.event(procedure.Event{Type: procedure.PhaseEnded, Phase: "preflight", Result: r.Kind, Reason: r.Reason, Seconds: e.Clock.Since(began).Seconds()})
 	return s, err
@@ -169,6 +169,7 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 			e.skipNode(t, s.topology, t.report.Reason)
 			t.report.Result = kind
 		case e.untouched(t) != "":
+			t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
 			e.skipNode(t, s.topology, e.untouched(t))
 			t.current = true
 		default:
@@ -198,7 +199,7 @@ func (e *Engine) mayGoOn(t *target, failed int, s *survey) (reason string, stopp
 	case t.stopped:
 		return "a rule stopped the run at node " + t.name, true
 	case failed > e.Rules.MaxFailedNodes && t != s.targets[len(s.targets)-1]:
-		return fmt.Sprintf("%d nodes failed and OCTOPATCH_MAX_FAILED_NODES is %d", failed, e.Rules.MaxFailedNodes), true
+		return fmt.Sprintf("%s failed and OCTOPATCH_MAX_FAILED_NODES is %d", procedure.Count(failed, "node"), e.Rules.MaxFailedNodes), true
 	}
 	return "", false
 }

@@ -50,7 +50,7 @@ func (e *Engine) scan(ctx context.Context, t *target, mode string) procedure.Res
 	for _, u := range taken {
 		size += u.Bytes
 	}
-	return procedure.Result{Kind: procedure.Done, Reason: fmt.Sprintf("%d updates to install (%d MB), %d left out", len(taken), size>>20, len(result.Updates)-len(taken))}
+	return procedure.Result{Kind: procedure.Done, Reason: fmt.Sprintf("%s to install (%d MB), %d left out", procedure.Count(len(taken), "update"), size>>20, len(result.Updates)-len(taken))}
 }
 
 // installing says that the node's open run has begun an installation whose end is not known yet: a search would end the

@@ -57,6 +57,9 @@ func (v VSphere) Check(ctx context.Context, m procedure.Machine) (left []procedu
 	return left, err
 }
 
+// netbios is where Windows cuts the name that it gives as a computer's.
+const netbios = 15
+
 // fits refuses a machine that is not the node's: reverting another one would destroy somebody's work.
 func (v VSphere) fits(m procedure.Machine, o mo.VirtualMachine) error {
 	var guest types.GuestInfo
@@ -64,6 +67,7 @@ func (v VSphere) fits(m procedure.Machine, o mo.VirtualMachine) error {
 		guest = *o.Guest
 	}
 	short, _, _ := strings.Cut(guest.HostName, ".")
+	short = short[:min(len(short), netbios)]
 	runs := guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	switch {
 	case o.Config != nil && o.Config.Template:
@@ -117,19 +121,29 @@ func (v VSphere) Take(ctx context.Context, p procedure.Point, progress func(stri
 		if err := v.awaitSnapshots(ctx, c, vm, progress); err != nil {
 			return v.fault(p.Node, "a snapshot that is being taken cannot be awaited", err)
 		}
-		if s, err := v.snapshot(ctx, vm, p); err != nil || s != nil {
+		if s, err := v.snapshot(ctx, vm, p); err != nil {
 			return err
+		} else if s != nil {
+			return v.quiesced(p, s)
 		}
 		task, err := vm.CreateSnapshot(ctx, p.Name, p.Description(), v.Memory, v.Quiesce)
 		if err := v.finish(ctx, task, err, progress); err != nil {
 			return v.fault(p.Node, "the snapshot was not taken", err)
 		}
 		s, err := v.snapshot(ctx, vm, p)
-		if err == nil && s != nil && v.Quiesce && !s.Quiesced {
-			err = &procedure.Fault{Subject: p.Node, Problem: "vSphere took the snapshot without quiescing the machine", Remedy: "look at VMware Tools in it, or set OCTOPATCH_VSPHERE_QUIESCE=false"}
+		if err != nil {
+			return err
 		}
-		return err
+		return v.quiesced(p, s)
 	})
+}
+
+// quiesced refuses a snapshot that is less than what was asked for, also one that an earlier process has begun.
+func (v VSphere) quiesced(p procedure.Point, s *types.VirtualMachineSnapshotTree) error {
+	if s == nil || !v.Quiesce || s.Quiesced {
+		return nil
+	}
+	return &procedure.Fault{Subject: p.Node, Problem: "vSphere took the snapshot without quiescing the machine", Remedy: "look at VMware Tools in it, or set OCTOPATCH_VSPHERE_QUIESCE=false"}
 }
 
 // Find looks for the snapshot by its name.

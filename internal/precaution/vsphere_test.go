@@ -241,3 +241,38 @@ func TestVSphereLostReply(t *testing.T) {
 		t.Errorf("snapshots %v", got)
 	}
 }
+
+// TestVSphereIsAsQuietAsAsked: a snapshot that an earlier process has begun, before its answer was lost, counts for no
+// more than one of our own.
+func TestVSphereIsAsQuietAsAsked(t *testing.T) {
+	c, ctx := newVCenter(t), context.Background()
+	p, loud := point("1", "run1"), c.provider
+	loud.Quiesce = false
+	if err := loud.Take(ctx, p, quiet); err != nil {
+		t.Fatal(err)
+	}
+	if s := tree(c.vm("DC0_H0_VM0").Snapshot)[0]; s.Quiesced {
+		t.Fatal("the simulator quiesces what nobody asks it to")
+	}
+	if err := c.provider.Take(ctx, p, quiet); err == nil || !strings.Contains(err.Error(), "without quiescing") {
+		t.Errorf("got %v", err)
+	}
+	if err := loud.Take(ctx, p, quiet); err != nil {
+		t.Errorf("where nobody asks for it: %v", err)
+	}
+}
+
+// TestVSphereLongNames: a computer's name is cut at 15 characters, and its host name is not.
+func TestVSphereLongNames(t *testing.T) {
+	c := newVCenter(t)
+	m := machine("1")
+	c.guest("DC0_H0_VM0", "octopus-server-production.example.com")
+	m.Computer = "OCTOPUS-SERVER-"
+	if _, err := c.provider.Check(context.Background(), m); err != nil {
+		t.Error(err)
+	}
+	m.Computer = "OCTOPUS-SERVERS"
+	if _, err := c.provider.Check(context.Background(), m); !errors.Is(err, procedure.ErrRefused) {
+		t.Errorf("another computer: %v", err)
+	}
+}

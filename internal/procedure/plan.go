@@ -34,7 +34,8 @@ type PlanNode struct {
 	Agents []string     `json:"agents"`
 	Skew   float64      `json:"clock_ahead_seconds"` // of the host against the runner
 
-	Reason string `json:"not_touched"` // why the node would be skipped; empty: it would be patched
+	Reason  string `json:"not_touched"` // why the node would be skipped; empty: it would be patched
+	Problem string `json:"problem"`     // why it is not known what it would install; empty: it is known
 }
 
 // Notice is the announcement of the maintenance window to the teams using Octopus.

@@ -1,5 +1,7 @@
 package procedure
 
+import "fmt"
+
 // Kind says how a phase ended.
 type Kind string
 
@@ -26,3 +28,11 @@ func Fail(err error) Result { return Result{Kind: Failed, Reason: err.Error(), E
 
 // Unsure is a result for a state that cannot be read.
 func Unsure(err error) Result { return Result{Kind: Unknown, Reason: err.Error(), Err: err} }
+
+// Count is a number of things in words: 1 node, 3 nodes.
+func Count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}

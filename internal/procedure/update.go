@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -82,6 +83,27 @@ type WorkResult struct {
 	Warnings []string        `json:"warnings"` // what the search said besides
 	Free     int64           `json:"free"`     // bytes on the system drive before the downloads; 0: not read
 	Need     int64           `json:"need"`     // bytes that the updates that are taken need there, as a rule
+}
+
+// Classifications are Microsoft's classifications of updates: GUID by the name that OCTOPATCH_CATEGORIES gives it. Their
+// own names are localised, and not compared.
+func Classifications() map[string]string {
+	return map[string]string{
+		"security": "0fa1201d-4330-4fa8-8ae9-b877473b6441", "critical": "e6cf1350-c01b-414d-a61f-263d14d133b4",
+		"rollups": "28bc880e-0592-4cbf-8f95-c79b17911d5f", "updates": "cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83",
+		"definitions": "e0789628-ce08-4437-be74-2495b842f43b", "servicepacks": "68c5b0a3-d1a6-4553-ae49-01d3a7827828",
+		"featurepacks": "b54e7d24-7add-428f-8b75-90a396fa584f", "tools": "b4832bd8-e735-4761-8daf-37f882276dab",
+	}
+}
+
+// ClassificationName is the name of a classification, or its GUID where it has none here.
+func ClassificationName(guid string) string {
+	for name, id := range Classifications() {
+		if strings.EqualFold(id, guid) {
+			return name
+		}
+	}
+	return guid
 }
 
 // Taken lists the updates that the filter takes.

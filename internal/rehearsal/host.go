@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/rehearsal/fault"
@@ -18,6 +19,7 @@ type host struct {
 	listener    *wsman.Server
 	fingerprint string
 	account     *wsman.Kerberos
+	unplugged   atomic.Bool
 }
 
 func hostFaults() []fault.Fault { return windows.Faults() }
@@ -72,6 +74,9 @@ func (w *World) newComputer(o Options, h *host) (*windows.Machine, error) {
 // backOnline opens a host's listener after a reboot; with a fault it refuses every login for a while, as a host does
 // whose domain controller is not found yet.
 func (w *World) backOnline(h *host) error {
+	if h.unplugged.Load() {
+		return nil
+	}
 	if w.faults.Take("login-late", h.name, 1) {
 		h.listener.SetFaults(wsman.Faults{Unauthorized: true})
 		w.Clock.AfterFunc(3*time.Minute, func() { h.listener.SetFaults(wsman.Faults{}) })

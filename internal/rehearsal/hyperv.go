@@ -33,8 +33,3 @@ func (w *World) VirtualMachines() map[string]windows.VirtualMachine {
 	}
 	return w.hyperv.computer.VirtualMachines()
 }
-
-// Inject gives the nth call of a write on the Hyper-V host, such as checkpoint-take, its fate.
-func (w *World) InjectHyperV(write string, nth int, fate windows.Fate) {
-	w.hyperv.computer.Inject(write, nth, fate)
-}

@@ -43,7 +43,7 @@ func (g *GitHub) Event(e procedure.Event) {
 	case e.Type == procedure.Warning:
 		g.action.Warningf("%s", annotation(e))
 	default:
-		g.text.Event(e)
+		g.text.Event(told(e))
 	}
 	if bad(e) && !comesAgain(e) {
 		g.action.Errorf("%s", annotation(e))

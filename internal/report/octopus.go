@@ -33,7 +33,7 @@ func (o *Octopus) Event(e procedure.Event) {
 	if !o.text.worth(e) {
 		return
 	}
-	line := ascii(Line(e)) + "\n"
+	line := ascii(Line(told(e))) + "\n"
 	if level := level(e); level != "" {
 		line = "##octopus[stdout-" + level + "]\n" + line + "##octopus[stdout-default]\n"
 	}

@@ -12,9 +12,9 @@ import (
 
 // Plan prints what a run would do now.
 func Plan(w io.Writer, p procedure.Plan) {
-	nodes := fmt.Sprintf("%d nodes in this order", len(p.Nodes))
-	if len(p.Nodes) == 1 {
-		nodes = "1 node"
+	nodes := procedure.Count(len(p.Nodes), "node")
+	if len(p.Nodes) > 1 {
+		nodes += " in this order"
 	}
 	fmt.Fprintf(w, "Octopus %s, %s, %s:\n", plain(p.Version), p.Topology, nodes)
 	if p.Maintenance {
@@ -39,6 +39,9 @@ func Plan(w io.Writer, p procedure.Plan) {
 
 func planNode(w io.Writer, place int, n procedure.PlanNode) {
 	fmt.Fprintf(w, "\n%d. %s on %s: %s, build %s.%d, %s free\n", place, plain(n.Node), plain(n.Host), plain(n.Windows.Caption), n.Windows.Build, n.Windows.UBR, size(n.Free))
+	if n.Problem != "" {
+		fmt.Fprintf(w, "   UNKNOWN what it would install: %s\n", plain(n.Problem))
+	}
 	if n.Reason != "" {
 		fmt.Fprintf(w, "   would not be touched: %s\n", plain(n.Reason))
 	}

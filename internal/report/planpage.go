@@ -13,8 +13,8 @@ func PlanMarkdown(p procedure.Plan) string {
 	touched, updates := 0, 0
 	var nodes, rows [][]string
 	for _, n := range p.Nodes {
-		what := or(n.Reason, fmt.Sprintf("%d updates", len(n.Updates)))
-		if n.Reason == "" {
+		what := or(n.Reason+after("UNKNOWN: ", n.Problem), procedure.Count(len(n.Updates), "update"))
+		if n.Reason == "" && n.Problem == "" {
 			touched++
 			updates += len(n.Updates)
 		}
@@ -27,7 +27,7 @@ func PlanMarkdown(p procedure.Plan) string {
 			rows = append(rows, []string{n.Node, named(u.KBs, ""), u.Title, size(u.Bytes), "leaves out: " + u.Skip})
 		}
 	}
-	fmt.Fprintf(&b, "# Plan: %d updates on %d of %d nodes\n\n", updates, touched, len(p.Nodes))
+	fmt.Fprintf(&b, "# Plan: %s on %d of %s\n\n", procedure.Count(updates, "update"), touched, procedure.Count(len(p.Nodes), "node"))
 	fmt.Fprintf(&b, "Octopus Server %s, %s, precaution: %s.\n", escape(p.Version), p.Topology, escape(or(p.Precaution, "not chosen yet")))
 	if p.Maintenance {
 		b.WriteString("Maintenance Mode is on already, and stays on.\n")

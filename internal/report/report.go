@@ -157,6 +157,9 @@ func (r Report) tally() string {
 	for _, n := range r.Nodes {
 		count[n.Result]++
 	}
+	if count[procedure.Skipped] == len(r.Nodes) && r.Exit == 0 {
+		return fmt.Sprintf("nothing to install, %s not touched", procedure.Count(len(r.Nodes), "node"))
+	}
 	text := fmt.Sprintf("%d of %d nodes patched and serving", count[procedure.Done], len(r.Nodes))
 	for _, c := range []struct {
 		kind  procedure.Kind

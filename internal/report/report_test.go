@@ -16,6 +16,23 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 )
 
+// TestPlanThatIsNotKnown: what a node would install is unknown where it could not be searched, and not nothing.
+func TestPlanThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	p := procedure.Plan{Nodes: []procedure.PlanNode{{Node: "OCTO-01", Problem: "updates cannot be searched"}}}
+	var text bytes.Buffer
+	Plan(&text, p)
+	page := PlanMarkdown(p)
+	for _, got := range []string{text.String(), page} {
+		if !strings.Contains(got, "UNKNOWN") || !strings.Contains(got, "updates cannot be searched") {
+			t.Error(got)
+		}
+	}
+	if !strings.Contains(page, "# Plan: 0 updates on 0 of 1 node\n") {
+		t.Error(page)
+	}
+}
+
 func TestPick(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

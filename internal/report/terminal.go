@@ -61,7 +61,7 @@ func (t *Terminal) Event(e procedure.Event) {
 	}
 	line := ""
 	if t.text.worth(e) {
-		line = Line(e) + "\n"
+		line = Line(told(e)) + "\n"
 	}
 	t.draw(line)
 }

@@ -75,6 +75,14 @@ func Line(e procedure.Event) string {
 	return e.Time.Format("15:04:05") + "  " + plain(where+sentence(e))
 }
 
+// told is an event in a log that shows standard error as well: there each fault of a refusal has a line of its own.
+func told(e procedure.Event) procedure.Event {
+	if e.Type == procedure.RunEnded && exit(e) == refused {
+		e.Reason = ""
+	}
+	return e
+}
+
 // sentence says what happens, without when and where.
 func sentence(e procedure.Event) string {
 	switch e.Type {
@@ -93,7 +101,11 @@ func sentence(e procedure.Event) string {
 		if e.Result == procedure.Skipped {
 			return "- skipped: " + e.Reason
 		}
-		return fmt.Sprintf("%s %s in %s%s", mark(e.Result), e.Result, Span(e.Seconds), after(": ", e.Reason))
+		text := fmt.Sprintf("%s %s in %s", mark(e.Result), e.Result, Span(e.Seconds))
+		if e.Phase == "preflight" && bad(e) {
+			return text // the last line says why
+		}
+		return text + after(": ", e.Reason)
 	case procedure.NodeEnded:
 		text := fmt.Sprintf("%s node %s", mark(e.Result), e.Result)
 		if e.Seconds > 0 {

@@ -35,6 +35,11 @@ func (s *Settings) check(vars map[string]string, need Need) []error {
 			add("OCTOPATCH_REHEARSAL_CLOCK", "is set, and "+far+" is not a loopback address", "leave it out: it is for rehearsals only")
 		}
 	}
+	if s.RehearsalSnapshots != "" {
+		if far := s.notLoopback(); far != "" {
+			add("OCTOPATCH_REHEARSAL_SNAPSHOTS", "is set, and "+far+" is not a loopback address", "leave it out: it is for rehearsals only")
+		}
+	}
 	return faults
 }
 
@@ -271,7 +276,7 @@ func (s *Settings) notLoopback() string {
 	for _, n := range s.HyperVHost {
 		hosts = append(hosts, n.Host)
 	}
-	addresses := []string{s.URL, s.StepServerURL, s.VSphereURL}
+	addresses := []string{s.URL, s.StepServerURL, s.VSphereURL, s.RehearsalSnapshots}
 	for _, address := range s.NodeURLs {
 		addresses = append(addresses, address)
 	}

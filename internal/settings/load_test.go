@@ -33,7 +33,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	want := procedure.UpdateFilter{Source: "default", Include: []string{"5031234", "5031235"}, Exclude: []string{},
-		Classifications: []string{classifications["security"], classifications["critical"], classifications["rollups"]}}
+		Classifications: []string{procedure.Classifications()["security"], procedure.Classifications()["critical"], procedure.Classifications()["rollups"]}}
 	if got := s.Filter(); !cmp.Equal(got, want) {
 		t.Errorf("filter differs (+got, -want):\n%s", cmp.Diff(want, got))
 	}
@@ -105,6 +105,7 @@ func TestFaultsNameVariableAndRemedy(t *testing.T) {
 		{"OCTOPUS_API_KEY_FILE=x", "OCTOPUS_API_KEY", "keep one"},
 		{"OCTOPATCH_WINRM_INSECURE=perhaps", "OCTOPATCH_WINRM_INSECURE", "true or false"},
 		{"OCTOPATCH_REHEARSAL_CLOCK=1,10", "OCTOPATCH_REHEARSAL_CLOCK", "not a loopback"},
+		{"OCTOPATCH_REHEARSAL_SNAPSHOTS=http://127.0.0.1:9", "OCTOPATCH_REHEARSAL_SNAPSHOTS", "not a loopback"},
 		{"OCTOPATCH_REHEARSAL_CLOCK=1", "OCTOPATCH_REHEARSAL_CLOCK", "epoch"},
 		{"OCTOPATCH_REHEARSAL_SPEED=NaN", "OCTOPATCH_REHEARSAL_SPEED", "between"},
 		{"OCTOPATCH_REHEARSAL_NODES=17", "OCTOPATCH_REHEARSAL_NODES", "between 1 and 16"},

@@ -167,14 +167,6 @@ func PerNode(text, node string) string {
 	return ""
 }
 
-// classifications are Microsoft's GUIDs; names of categories are localised and not compared.
-var classifications = map[string]string{
-	"security": "0fa1201d-4330-4fa8-8ae9-b877473b6441", "critical": "e6cf1350-c01b-414d-a61f-263d14d133b4",
-	"rollups": "28bc880e-0592-4cbf-8f95-c79b17911d5f", "updates": "cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83",
-	"definitions": "e0789628-ce08-4437-be74-2495b842f43b", "servicepacks": "68c5b0a3-d1a6-4553-ae49-01d3a7827828",
-	"featurepacks": "b54e7d24-7add-428f-8b75-90a396fa584f", "tools": "b4832bd8-e735-4761-8daf-37f882276dab",
-}
-
 var (
 	guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	kb   = regexp.MustCompile(`^(?i:KB)?([0-9]{6,8})$`)
@@ -200,7 +192,7 @@ func classification(category string) (string, bool) {
 	if guid.MatchString(category) {
 		return category, true
 	}
-	id, ok := classifications[strings.ReplaceAll(category, "-", "")]
+	id, ok := procedure.Classifications()[strings.ReplaceAll(category, "-", "")]
 	return id, ok
 }
 

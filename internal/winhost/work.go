@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -198,6 +199,9 @@ func (f *follower) died(code string) procedure.WorkResult {
 }
 
 // result puts codes into words.
+// notChosen is how the worker says that an update's classification, a GUID to it, is not in OCTOPATCH_CATEGORIES.
+const notChosen = "classification not chosen: "
+
 func (f *follower) result(r procedure.WorkResult) (procedure.WorkResult, error) {
 	if r.Job != f.order.Job {
 		return procedure.WorkResult{}, f.unreadable("work", fmt.Errorf("the result of job %q, and %q was asked for", r.Job, f.order.Job))
@@ -210,6 +214,12 @@ func (f *follower) result(r procedure.WorkResult) (procedure.WorkResult, error) 
 		}
 		if known, ok := hresults[r.Code]; ok {
 			r.Problem = known.words
+		}
+	}
+	for i := range r.Updates {
+		u := &r.Updates[i]
+		if guid, ok := strings.CutPrefix(u.Skip, notChosen); ok {
+			u.Skip = notChosen + procedure.ClassificationName(guid)
 		}
 	}
 	for i := range r.Outcomes {

@@ -19,6 +19,14 @@ import (
 // errDial: there was no connection that a message could have gone over.
 var errDial = errors.New("no connection")
 
+// noConnection is an error that says so once, however often it is passed on.
+func noConnection(err error) error {
+	if errors.Is(err, errDial) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDial, err)
+}
+
 // idleLimit closes a connection before http.sys does (120 s), so that no message is lost to one that is closing.
 const idleLimit = 90 * time.Second
 

@@ -78,7 +78,7 @@ func (l *lane) again(ctx context.Context, message string) (*http.Response, net.C
 	}
 	sealed, err := sealMessage(l.keys, l.protocol, []byte(message))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errDial, err)
+		return nil, nil, noConnection(err)
 	}
 	r, conn, err := l.request(ctx, sealedType(l.protocol), sealed, "")
 	if err != nil {
@@ -97,7 +97,7 @@ func (l *lane) request(ctx context.Context, kind string, body []byte, authorizat
 	})
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errDial, err)
+		return nil, nil, noConnection(err)
 	}
 	r.Header.Set("Content-Type", kind)
 	r.Header.Set("User-Agent", "octopatch")
@@ -106,7 +106,7 @@ func (l *lane) request(ctx context.Context, kind string, body []byte, authorizat
 	}
 	response, err := l.http.RoundTrip(r) // no redirects, no cookies
 	if err != nil && conn == nil {
-		err = fmt.Errorf("%w: %w", errDial, err)
+		err = noConnection(err)
 	}
 	return response, conn, err
 }

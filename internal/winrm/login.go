@@ -31,13 +31,13 @@ type login interface {
 func (l *lane) greet(ctx context.Context, g login) (scheme string, challenge []byte, on net.Conn, err error) {
 	hello, err := g.hello()
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("%w: %w", errDial, err)
+		return "", nil, nil, noConnection(err)
 	}
 	schemes, offered := g.schemes(), ""
 	for _, scheme := range schemes {
 		r, conn, err := l.request(ctx, soapType, nil, authorization(scheme, hello))
 		if err != nil {
-			return "", nil, nil, fmt.Errorf("%w: %w", errDial, err)
+			return "", nil, nil, noConnection(err)
 		}
 		challenge, offered = token(r, scheme), offers(r)
 		drain(r)
@@ -81,7 +81,7 @@ func (l *lane) login(ctx context.Context, message string) (*http.Response, error
 	r, conn, err := l.request(ctx, soapType, first, authorization(scheme, proof))
 	switch {
 	case err != nil && !l.o.TLS: // it carried no message
-		return nil, fmt.Errorf("%w: %w", errDial, err)
+		return nil, noConnection(err)
 	case err != nil:
 		return nil, err
 	case r.StatusCode == http.StatusUnauthorized && conn != asked:

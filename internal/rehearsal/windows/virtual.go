@@ -279,3 +279,10 @@ func (m *Machine) VirtualMachines() map[string]VirtualMachine {
 	}
 	return all
 }
+
+// MoveAway takes a virtual machine to another Hyper-V host, as a failover cluster does.
+func (m *Machine) MoveAway(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vms = slices.DeleteFunc(m.vms, func(v *vm) bool { return v.name == name })
+}

@@ -49,7 +49,7 @@ function run(binary) {
       if (windows) return // octopatch is on the same console and has it already; a kill here would be the end of it
       child.kill(signal)
       // The runner kills this process 2.5 s after SIGTERM, and would leave octopatch behind without a parent.
-      if (signal === 'SIGTERM') setTimeout(() => child.kill('SIGKILL'), 2000).unref()
+      if (signal === 'SIGTERM') setTimeout(() => child.kill('SIGKILL'), 1500).unref()
     })
   }
   child.on('error', fail)

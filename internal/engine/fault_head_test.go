@@ -8,7 +8,7 @@ and each fate: the runner is dead right before it or right after it, its reply i
 without effect. From the moment of its death the world refuses everything from that process. Afterwards, once the leases
 are stale, a fresh process of the same owner goes on (` + "`octopatch run`" + ` unless the section says otherwise); in the
 column "dead-man" the hosts' switches look every five minutes all the while, in the other one they are off. A cell is the
-exit code of that last process; behind a + stands how many writes the dead process still tried, besides letting leases go. It may try to write down
+exit code of that last process; behind a + stands how many writes the dead process still tried, besides those that let go. It may try to write down
 where it stands, to let go, and to undo what it did to a node that serves: anything else fails the cell.
 
 After each cell every node serves, is not drained, has its start type and watchdog as before, no journal, no lease, no

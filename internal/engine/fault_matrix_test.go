@@ -86,7 +86,7 @@ func (f faultRun) plainly(t *testing.T, names []string) (writes []string) {
 	synctest.Test(t, func(t *testing.T) {
 		s := f.open(t, names, 45*time.Minute)
 		began := len(s.writes)
-		s.lives = true
+		s.works()
 		if exit := f.play(context.Background(), s); exit != f.plain && (exit != ExitSomeFailed && exit != ExitStopped || len(names) == 1) {
 			t.Fatalf("%s, %d nodes: the plain run ends in %d", f.name, len(names), exit)
 		}
@@ -125,7 +125,8 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 		return fate
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.dead, w.lives = cancel, true
+	w.dead = cancel
+	w.works()
 	f.play(ctx, s)
 	s.died(t, strings.HasPrefix(fate, "dead"))
 	wait := max(91*time.Minute, f.wait)
@@ -133,9 +134,7 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 	if deadman > 0 {
 		w.outOfService(t)
 	}
-	if lost := w.db.lost(database); lost != "" {
-		t.Errorf("Octopus' database: %s", lost)
-	}
+	s.unlost(t, database)
 	if f.mend != nil {
 		f.mend(s)
 		time.Sleep(7 * time.Minute) // longer than from one look of the switch to the next
@@ -153,7 +152,8 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 // goOn is what is done afterwards; its exit codes.
 func (s *stage) goOn(t *testing.T, f faultRun) string {
 	e, events := s.process()
-	e.Run, s.lives = "run2", true
+	e.Run = "run2"
+	s.works()
 	r := f.afterwards(e)
 	if f.finish == nil {
 		onePhaseEndEach(t, events, s.names())
@@ -167,7 +167,7 @@ func (s *stage) goOn(t *testing.T, f faultRun) string {
 	e, _ = s.process()
 	e.Run = "run3"
 	command := "run"
-	if f.finish != nil && s.nodes[0].journal != nil { // recover says that the node is healthy, and to open it
+	if f.finish != nil && s.isOpen() { // recover says that the node is healthy, and to open it
 		command, e.Node = procedure.Exit, s.nodes[0].state.Name
 	}
 	if r := do(e, command); r.Exit != ExitDone {
@@ -207,13 +207,34 @@ func (s *stage) died(t *testing.T, wanted bool) {
 	s.world.died, s.inject, s.lives = false, nil, false
 }
 
+// works: from now on there is a process whose leases keep the switches quiet.
+func (w *world) works() {
+	defer w.locked()()
+	w.lives = true
+}
+
+// isOpen: a run is open on node A.
+func (w *world) isOpen() bool {
+	defer w.locked()()
+	return w.nodes[0].journal != nil
+}
+
+// unlost holds the database against what it was.
+func (w *world) unlost(t *testing.T, before database) {
+	defer w.locked()()
+	if lost := w.db.lost(before); lost != "" {
+		t.Errorf("Octopus' database: %s", lost)
+	}
+}
+
 // asPromised holds the world afterwards against what it was.
 func (s *stage) asPromised(t *testing.T, f faultRun, ended, before, content string, database database) {
-	if len(s.snapshots.points) > 0 {
-		t.Errorf("left behind: %v", s.snapshots.points)
-	}
 	if got := s.snapshot(); got != before {
 		t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
+	}
+	defer s.locked()()
+	if len(s.snapshots.points) > 0 {
+		t.Errorf("left behind: %v", s.snapshots.points)
 	}
 	if lost := s.db.lost(database); lost != "" || s.db.content() != content {
 		t.Errorf("Octopus' database: %s (+got, -want):\n%s", lost, cmp.Diff(content, s.db.content()))

@@ -136,6 +136,7 @@ func endless(s *stage)   { s.task("ServerTasks-9", "Deploy", "A", 0) }
 
 // repaired is node A after people have seen to it: its service can run, and it is powered on.
 func repaired(s *stage) {
+	defer s.locked()()
 	n := s.nodes[0]
 	s.denied = false
 	n.neverRuns, n.sick, n.fails = false, false, ""

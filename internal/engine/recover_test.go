@@ -207,3 +207,34 @@ func TestRecoverThatIsNotProved(t *testing.T) {
 		}
 	})
 }
+
+// slowPoint is a restore point: Windows goes back to it while it restarts, which it does some time after it was asked.
+type slowPoint struct{ *fakeProvider }
+
+func (slowPoint) Rewinds() string { return procedure.RewindsWindows }
+
+func (f slowPoint) Revert(ctx context.Context, p procedure.Point, say func(string)) error {
+	time.AfterFunc(10*time.Second, func() { _ = f.fakeProvider.Revert(ctx, p, say) })
+	return nil
+}
+
+// TestRecoverAwaitsTheRestart: a restore point is gone back to by a restart, also of a host that had none since the stop.
+func TestRecoverAwaitsTheRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		before, boot := w.snapshot(), w.nodes[0].boot
+		w.nodes[0].neverRuns = true
+		e, _, f := w.engineWithProvider()
+		e.Provider, e.Rules.Reboot = slowPoint{f}, procedure.RebootNever
+		kept := keeper{}
+		e.Keep, e.Copy = kept.keep, kept.copy
+		if r := e.RunAll(context.Background()); r.Exit != ExitFailed || w.nodes[0].boot != boot {
+			t.Fatalf("exit %d, %v, boot %d", r.Exit, r.Err, w.nodes[0].boot)
+		}
+		second, _ := w.engine()
+		second.Node, second.Provider, second.Rules, second.Keep, second.Copy = "A", e.Provider, e.Rules, e.Keep, e.Copy
+		if r := second.Recover(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.nodes[0].reverts != 1 {
+			t.Errorf("exit %d, %v, %d reverts; the world (+got, -want):\n%s", r.Exit, r.Err, w.nodes[0].reverts, cmp.Diff(before, w.snapshot()))
+		}
+	})
+}

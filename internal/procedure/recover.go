@@ -190,7 +190,8 @@ func (s *Step) reverted(ctx context.Context, before HostFacts) error {
 	prior := s.Book.Journal().Host
 	began := s.Clock.Now()
 	want := Readiness{Quiet: quietPeriod, Limit: s.Rules.RebootTimeout}
-	if prior != nil && before.Windows.Boot != prior.Boot { // otherwise a snapshot with its memory goes on in the same boot
+	// A snapshot with its memory goes on in the boot that it was taken in; a restore point always restarts.
+	if prior != nil && (before.Windows.Boot != prior.Boot || s.Provider.Rewinds() == RewindsWindows) {
 		want.BootBefore = before.Windows.Boot
 	}
 	now, err := s.Host.Ready(ctx, want, func(what string) {

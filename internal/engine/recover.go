@@ -133,6 +133,10 @@ func (e *Engine) openNewest(t *target, others []*target, readErr error) error {
 	case e.Resume != "" && j.Run != e.Resume:
 		return procedure.Refuse("OCTOPATCH_RUN_ID", fmt.Sprintf("says %s, and the open run on node %s is %s", e.Resume, t.name, j.Run), "octopatch status shows the open run")
 	}
+	if readErr != nil && j.Owner != e.Owner && e.Takeover != j.Run { // the lease that would tell whether they live cannot be read
+		return procedure.Refuse("node "+t.name, fmt.Sprintf("run %s is %s's, the host does not answer, and whether that process is at work on it (a restart is silent, too) cannot be read", j.Run, or(j.Owner, "an unknown owner")),
+			"once it is sure that it is dead: OCTOPATCH_TAKEOVER="+j.Run+" OCTOPATCH_NODE="+t.name+" octopatch recover")
+	}
 	if e.Run != j.Run { // the lease of the host is renewed beside, in its name
 		e.Run = j.Run
 	}

@@ -130,6 +130,8 @@ func TestRecoverRefuses(t *testing.T) {
 		{"another_node_was_upgraded", func(w *world) { w.nodes[0].neverBack = true }, func(w *world, _ *Engine, _ *fakeProvider) { w.nodes[1].version = "2027.1" }, 4, "node B: runs Octopus 2027.1"},
 		{"precaution_is_gone", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, _ *Engine, f *fakeProvider) { clear(f.points) }, 4, "is not there any more"},
 		{"another_provider", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Rules.Precaution = "none" }, 4, "was taken with fake"},
+		{"somebody_elses_and_no_host", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Owner = "bob@jump" }, 4, "OCTOPATCH_TAKEOVER=run1"},
+		{"somebody_elses_taken_over", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Owner, e.Takeover = "bob@jump", "run1" }, 0, ""},
 		{"no_copy_and_no_host", func(w *world) { w.nodes[0].neverBack = true }, func(_ *world, e *Engine, _ *fakeProvider) { e.Copy = keeper{}.copy }, 4, "has no copy of a journal"},
 		{"no_run_is_open", func(w *world) { w.nodes[0].neverRuns = true }, func(w *world, _ *Engine, _ *fakeProvider) { w.nodes[0].journal = nil }, 4, "no run is open"},
 	} {

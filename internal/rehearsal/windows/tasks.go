@@ -67,9 +67,9 @@ func (m *Machine) watch() {
 		if t.every == 0 {
 			continue
 		}
-		session := m.session
+		session, every := m.session, t.every // a revert writes the whole task
 		m.spawn(func() {
-			for m.clock.Sleep(session, t.every) == nil {
+			for m.clock.Sleep(session, every) == nil {
 				m.runByItself(session, t)
 			}
 		})

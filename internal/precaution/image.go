@@ -142,7 +142,7 @@ func (i Image) Check(ctx context.Context, m procedure.Machine) ([]procedure.Left
 func (i Image) Take(ctx context.Context, p procedure.Point, progress func(string)) error {
 	r, err := i.ask(ctx, "take", p, true, progress)
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		last, cancel := i.Clock.WithTimeout(context.WithoutCancel(ctx), imageLook)
 		defer cancel()
 		fault := &procedure.Fault{Kind: procedure.ErrTimeout, Subject: "node " + p.Node, Problem: "the disk image is not complete, and was stopped", Cause: err, Remedy: "allow it more with OCTOPATCH_PRECAUTION_TIMEOUT"}

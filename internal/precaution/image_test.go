@@ -2,6 +2,7 @@ package precaution
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -193,4 +194,28 @@ func TestImageTakesTooLong(t *testing.T) {
 		t.Errorf("images %q", got)
 	}
 	nothingLeft(t, m)
+}
+
+// lastMoment is a host whose image is complete when the time for it is over.
+type lastMoment struct{ asked []string }
+
+func (l *lastMoment) Script(ctx context.Context, _ string, request any, answer interface{ Check() error }, _ time.Duration, _ func(json.RawMessage)) error {
+	l.asked = append(l.asked, request.(imageRequest).Action)
+	if len(l.asked) == 1 {
+		<-ctx.Done()
+	}
+	*answer.(*imaged) = imaged{State: "done", Result: &imageResult{Found: true, Version: "11/25/2026-21:00"}}
+	return nil
+}
+
+// TestImageInTheLastMoment: an image that is complete is none that took too long, and is not stopped.
+func TestImageInTheLastMoment(t *testing.T) {
+	t.Parallel()
+	host := &lastMoment{}
+	i := Image{Open: func(procedure.Machine) (Remote, error) { return host, nil }, Target: "E:"}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if err := i.Take(ctx, point("1", "run1"), func(string) {}); err != nil || !slices.Equal(host.asked, []string{"take"}) {
+		t.Errorf("take: %v; asked %q", err, host.asked)
+	}
 }

@@ -101,7 +101,11 @@ func steadilyAt(t *testing.T, speeds []float64, test func(*attempt)) {
 
 func (a *attempt) run(test func(*attempt)) {
 	defer func() {
-		if r := recover(); r != nil && r != (given{}) {
+		switch r := recover(); {
+		case r == nil || r == given{}:
+		case a.Failed(): // the consequence of what is known already
+			a.Errorf("panic: %v", r)
+		default:
 			panic(r)
 		}
 	}()

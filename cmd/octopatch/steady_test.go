@@ -11,8 +11,8 @@ import (
 // machine, a neighbour that takes all cores), the simulated Octopus Server seems dead for minutes, and octopatch
 // rightly says so. Such a stall is measured here, and what failed during one is judged again, more slowly.
 
-// stallFrom is how late a timer must be to count: ten simulated seconds at speed 400.
-const stallFrom = 25 * time.Millisecond
+// stallFrom is how late a timer must be to count, in simulated time: nothing that octopatch awaits gives up earlier.
+const stallFrom = 5 * time.Second
 
 // stalls are the moments at which the machine stood still.
 var stalls = struct {
@@ -28,17 +28,15 @@ func watchStalls() {
 	for last := time.Now(); ; {
 		time.Sleep(every)
 		now := time.Now()
-		if late := now.Sub(last) - every; late > stallFrom {
-			stalls.Lock()
-			stalls.worst[now.Unix()] = max(stalls.worst[now.Unix()], late)
-			stalls.Unlock()
-		}
+		stalls.Lock()
+		stalls.worst[now.Unix()] = max(stalls.worst[now.Unix()], now.Sub(last)-every)
+		stalls.Unlock()
 		last = now
 	}
 }
 
-// stalled is the longest stall since then.
-func stalled(since time.Time) time.Duration {
+// stalled is the longest stall since then; 0, when none would be noticed at that speed.
+func stalled(since time.Time, speed float64) time.Duration {
 	stalls.Lock()
 	defer stalls.Unlock()
 	worst := time.Duration(0)
@@ -46,6 +44,9 @@ func stalled(since time.Time) time.Duration {
 		if second >= since.Unix() {
 			worst = max(worst, late)
 		}
+	}
+	if float64(worst)*speed < float64(stallFrom) {
+		return 0
 	}
 	return worst
 }
@@ -88,7 +89,7 @@ func steadilyAt(t *testing.T, speeds []float64, test func(*attempt)) {
 		if !a.Failed() {
 			return
 		}
-		late := stalled(began)
+		late := stalled(began, a.speed)
 		if late == 0 || i == len(speeds)-1 {
 			for _, f := range append(a.failures, a.logs...) {
 				t.Error(f)

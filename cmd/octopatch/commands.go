@@ -48,7 +48,7 @@ func commands() []command {
 	}
 	return append(list,
 		command{procedure.Recover, "restore the operating system to just before patching, start the service, exit", settings.Change, false, runRecover},
-		command{"rehearse", "the full procedure against an embedded simulation; --faults lists what can be broken, --serve serves the world alone", settings.Nothing, false, rehearse},
+		command{"rehearse", "the full procedure against an embedded simulation, as OCTOPATCH_REHEARSAL_… say; --faults lists what can be broken, --serve serves the world alone", settings.Nothing, false, rehearse},
 		command{"settings", "every setting with its variable, default and meaning; --json", settings.Nothing, true, runSettings},
 		command{"version", "the version", settings.Nothing, false, runVersion},
 		command{"help", "this text", settings.Nothing, false, runHelp})
@@ -99,6 +99,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return s.refuse(procedure.Refuse("octopatch "+name, "is no command; the commands are "+strings.Join(commandNames(all), ", "), "octopatch help says what they do"))
 	}
 	s.command, s.args = all[i], args
+	if slices.ContainsFunc(args, func(a string) bool { return a == "--help" || a == "-h" }) {
+		return runHelp(ctx, s)
+	}
 	if err := s.readArgs(); err != nil {
 		return s.refuse(err)
 	}

@@ -109,7 +109,7 @@ func TestJumpBox(t *testing.T) {
 				}
 				typed := value(w.Environ(), "OCTOPUS_API_KEY") + "\n" + value(w.Environ(), "OCTOPATCH_WINRM_PASSWORD") + "\n"
 				got := asWritten(t, dir, c.file, typed, []string{"OCTOPATCH_REHEARSAL_CLOCK=" + value(w.Environ(), "OCTOPATCH_REHEARSAL_CLOCK")}, c.shell...)
-				got.wants(t, 0, "preflight          + done", "KB5065432", "Maintenance of http", "Done: 1 of 1 nodes patched and serving", "No run is open on these nodes", "!exit code 4")
+				got.wants(t, 0, "preflight          + done", "KB5065432", "Maintenance of http", "Done: 1 of 1 node patched and serving", "No run is open on these nodes", "!exit code 4")
 				allKept(t, w, before)
 				for _, name := range []string{"report.json", "report.html", "summary.md", "notice.md"} {
 					if info, err := os.Stat(filepath.Join(dir, "octopatch-report", name)); err != nil || info.Size() == 0 {
@@ -128,7 +128,7 @@ func TestPractice(t *testing.T) {
 	}
 	steadily(t, func(t *attempt) {
 		got := asWritten(t, t.TempDir(), "practice.sh", "", []string{"OCTOPATCH_REHEARSAL_NODES=1"}, "bash", "-e")
-		got.wants(t, 0, "Done: 1 of 1 nodes patched and serving", "The world afterwards")
+		got.wants(t, 0, "Done: 1 of 1 node patched and serving", "The world afterwards")
 		if kept, broken := promises(got.out); kept == 0 || len(broken) > 0 {
 			t.Errorf("%d promises kept, broken: %v", kept, broken)
 		}

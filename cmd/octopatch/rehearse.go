@@ -22,8 +22,9 @@ import (
 func rehearse(ctx context.Context, s *session) int {
 	switch {
 	case len(s.args) == 1 && s.args[0] == "--faults":
+		fmt.Fprint(s.text(), "For OCTOPATCH_REHEARSAL_FAULTS=name[@node],...; without @node every node, unless it says otherwise:\n\n")
 		for _, f := range rehearsal.Faults() {
-			fmt.Fprintf(s.text(), "%-24s %s\n", f.Name, f.Help)
+			fmt.Fprintf(s.text(), "%-27s %s\n", f.Name, f.Help)
 		}
 		return engine.ExitDone
 	case len(s.args) == 1 && s.args[0] == "--serve":
@@ -31,7 +32,7 @@ func rehearse(ctx context.Context, s *session) int {
 	case len(s.args) == 2 && s.args[0] == "--snapshot":
 		return s.askSnapshots(ctx, s.args[1])
 	case len(s.args) > 0:
-		return s.refuse(procedure.Refuse("octopatch rehearse", fmt.Sprintf("does not take %q", strings.Join(s.args, " ")), "it takes --faults or --serve, and OCTOPATCH_REHEARSAL_ variables"))
+		return s.refuse(procedure.Refuse("octopatch rehearse", fmt.Sprintf("does not take %q", strings.Join(s.args, " ")), "it takes --faults or --serve; the rest is said by OCTOPATCH_REHEARSAL_ variables, which octopatch settings lists"))
 	}
 	return s.withWorld(ctx, rehearseAll)
 }
@@ -143,7 +144,7 @@ func rehearseAll(ctx context.Context, s *session, w *rehearsal.World) int {
 	s.command.need = settings.Change
 	s.command.run = func(ctx context.Context, s *session) int {
 		if s.settings.Log != "json" {
-			fmt.Fprintf(s.out, "A simulated Octopus Server with %d node(s), %g times as fast as the wall clock. Nothing outside this process is touched.\n\n", len(before.Hosts), w.Clock.Speed())
+			fmt.Fprintf(s.out, "A simulated Octopus Server with %s, %g times as fast as the wall clock. Nothing outside this process is touched.\n\n", procedure.Count(len(before.Hosts), "node"), w.Clock.Speed())
 		}
 		code := runAll(ctx, s)
 		broken := s.worldAfterwards(w, before, began)
@@ -170,7 +171,7 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 		}
 		fmt.Fprintf(&text, "  %s %-8s %s\n", mark, p.Node, p.What)
 	}
-	fmt.Fprintf(&text, "  User-visible downtime: %s\n", w.Downtime(began).Round(time.Second))
+	fmt.Fprintf(&text, "  User-visible downtime: %s\n", procedure.Span(w.Downtime(began).Seconds()))
 	if s.settings.Log != "json" || broken > 0 { // a good run in json mode is silent besides its events
 		fmt.Fprint(s.text(), text.String())
 	}

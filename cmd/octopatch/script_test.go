@@ -162,7 +162,7 @@ func promises(text string) (kept int, broken []string) {
 	return kept, broken
 }
 
-var worldDown = regexp.MustCompile(`(?m)^  User-visible downtime: (\S+)$`)
+var worldDown = regexp.MustCompile(`(?m)^  User-visible downtime: (.+)$`)
 
 // checkDowntimes holds the downtime of report.json against the world's own log: equal within one probe, unless
 // some users were served while others were not, who are mixed at random.
@@ -174,7 +174,7 @@ func checkDowntimes(ts *testscript.TestScript, neg bool, args []string) {
 	if m == nil {
 		ts.Fatalf("the world does not say how long users were down")
 	}
-	world, err := time.ParseDuration(m[1])
+	world, err := time.ParseDuration(strings.NewReplacer(" ", "", "min", "m").Replace(m[1]))
 	ts.Check(err)
 	var report struct{ Downtime struct{ Seconds float64 } }
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &report))

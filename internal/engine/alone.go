@@ -99,16 +99,14 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		t.stopped = true
 		return true
 	}
-	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended as "+string(r.Kind)))
+	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended: "+string(r.Kind)))
 	if err == nil {
 		err = t.book.Took(j2)
 	}
 	if err != nil {
 		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
 	}
-	if !ok {
-		t.report.Next = e.goOn(t)
-	}
+	t.report.Next = e.goOn(t)
 	return false
 }
 
@@ -146,6 +144,7 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 		return nil, "", nil, err
 	}
 	e.Run = t.facts.Journal.Run
+	e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: p.Name, Message: "going on with run " + e.Run})
 	topology := t.facts.Journal.Topology
 	e.openBook(t, topology)
 	return t, topology, others, nil
@@ -222,6 +221,9 @@ func (e *Engine) listed() (Listed, error) {
 }
 
 func (e *Engine) whichNode(all string) error {
+	if e.Node != "" {
+		return procedure.Refuse("OCTOPATCH_NODE", fmt.Sprintf("%s is not one of the nodes in OCTOPATCH_NODES (%s)", e.Node, or(all, "all")), "set it to one of them")
+	}
 	return procedure.Refuse("OCTOPATCH_NODE", fmt.Sprintf("does not say which node of OCTOPATCH_NODES (%s) this phase is for", or(all, "all")), "set it to one of them")
 }
 

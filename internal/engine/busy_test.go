@@ -80,7 +80,7 @@ func TestAWaitSaysItsOwnLimit(t *testing.T) {
 			if ev.Limit != time.Hour.Seconds() {
 				t.Fatalf("it waits for %q, at most %.0f s", ev.WaitingFor, ev.Limit)
 			}
-			if strings.Contains(ev.WaitingFor, "have 10m0s more to end") {
+			if strings.Contains(ev.WaitingFor, "have 10 min more to end") {
 				extra++
 			}
 		}

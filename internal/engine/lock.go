@@ -57,7 +57,7 @@ func (e *Engine) mayTake(t *target, l *procedure.Lease, j *procedure.Journal, no
 		return run, nil
 	}
 	return run, procedure.Refuse("node "+t.name, fmt.Sprintf("run %s of %s is unfinished there (%s), and its owner has not let go of it", run, or(owner, "an unknown owner"), last),
-		"octopatch status shows where it stands; once it is sure that it is dead, go on with it: OCTOPATCH_TAKEOVER="+run+" octopatch run")
+		"octopatch status shows where it stands; once it is sure that it is dead, go on with it: "+procedure.With("OCTOPATCH_TAKEOVER", run)+procedure.GoOn)
 }
 
 // inWork refuses because of a live lease, and names its owner.
@@ -137,7 +137,7 @@ func (e *Engine) unlock(ctx context.Context, targets []*target) {
 		if err != nil && !errors.Is(err, procedure.ErrTaken) {
 			e.warn(t.name, "the lease could not be given back, so others are refused until it is stale: %v", err)
 			if t.report.Next != "" { // whoever follows it may be somebody else
-				t.report.Next = "OCTOPATCH_TAKEOVER=" + e.Run + " " + t.report.Next
+				t.report.Next = procedure.With("OCTOPATCH_TAKEOVER", e.Run) + t.report.Next
 			}
 		}
 		return nil

@@ -21,7 +21,7 @@ func (e *Engine) phase(ctx context.Context, p procedure.Phase, t *target, step *
 	result, begun := e.attempt(limited, p, step)
 	if result.Err != nil && limited.Err() != nil && ctx.Err() == nil {
 		result = procedure.Unsure(&procedure.Fault{Kind: procedure.ErrTimeout, Subject: step.Node,
-			Problem: fmt.Sprintf("the phase took longer than its limit of %s", limit), Cause: result.Err})
+			Problem: fmt.Sprintf("the phase took longer than its limit of %s", procedure.Span(limit.Seconds())), Cause: result.Err})
 	}
 	if ctx.Err() != nil {
 		result = procedure.Fail(errInterrupted)

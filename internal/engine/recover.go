@@ -135,7 +135,7 @@ func (e *Engine) openNewest(t *target, others []*target, readErr error) error {
 	}
 	if readErr != nil && j.Owner != e.Owner && e.Takeover != j.Run { // the lease that would tell whether they live cannot be read
 		return procedure.Refuse("node "+t.name, fmt.Sprintf("run %s is %s's, the host does not answer, and whether that process is at work on it (a restart is silent, too) cannot be read", j.Run, or(j.Owner, "an unknown owner")),
-			"once it is sure that it is dead: OCTOPATCH_TAKEOVER="+j.Run+" OCTOPATCH_NODE="+t.name+" octopatch recover")
+			"once it is sure that it is dead: "+procedure.With("OCTOPATCH_TAKEOVER", j.Run)+procedure.With("OCTOPATCH_NODE", t.name)+"octopatch recover")
 	}
 	if e.Run != j.Run { // the lease of the host is renewed beside, in its name
 		e.Run = j.Run

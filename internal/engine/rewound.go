@@ -119,9 +119,9 @@ func (e *Engine) unsure(command string, targets ...*target) *Result {
 			continue
 		}
 		j := t.facts.Journal
-		next := "OCTOPATCH_TAKEOVER=" + j.Run + " OCTOPATCH_NODE=" + t.name + " octopatch " + command
+		next := procedure.With("OCTOPATCH_TAKEOVER", j.Run) + procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + command
 		if command == "run" {
-			next = "OCTOPATCH_TAKEOVER=" + j.Run + " octopatch run"
+			next = procedure.With("OCTOPATCH_TAKEOVER", j.Run) + procedure.GoOn
 		}
 		if e.Takeover == j.Run {
 			e.warnOnce(t.name, "going on all the same, because OCTOPATCH_TAKEOVER says so")

@@ -175,7 +175,7 @@ func (i Image) Revert(_ context.Context, p procedure.Point, _ func(string)) erro
 	}
 	return procedure.Refuse("node "+p.Node, "its precaution "+p.Name+" is a disk image, and that cannot be restored from here: the machine has to boot from other media", fmt.Sprintf(
 		"1. boot the host from the installation media of its Windows Server; 2. choose Repair your computer, Troubleshoot, System Image Recovery; 3. choose %s, at %s; 4. restore it, which puts back every volume that Windows needs and nothing of the database; "+
-			"5. once the host is up, run OCTOPATCH_NODE=%s octopatch start, and then exit, with the OCTOPATCH_STATE_DIR of this run: the journal on the host is as old as the image", which, i.place(p), p.Node))
+			"5. once the host is up, run %soctopatch start, and then exit, with the OCTOPATCH_STATE_DIR of this run: the journal on the host is as old as the image", which, i.place(p), procedure.With("OCTOPATCH_NODE", p.Node)))
 }
 
 // Remove removes the image's folder from a share. On a volume Windows Server Backup keeps its images as versions of

@@ -119,14 +119,14 @@ func (s *Step) staysHealthy(ctx context.Context) error {
 	since := s.Clock.Now()
 	return s.await(ctx, awaited{what: "the soak", every: s.soakEvery(), limit: healthLimit + s.Rules.Soak}, func(ctx context.Context) (bool, string, error) {
 		if s.Clock.Since(since) < s.soakEvery() && s.Rules.Soak > 0 {
-			return false, fmt.Sprintf("the soak of %s to pass in good health", s.Rules.Soak), nil
+			return false, "the soak of " + Span(s.Rules.Soak.Seconds()) + " to pass in good health", nil
 		}
 		what, _, err := s.unhealthy(ctx)
 		if err != nil || what != "" {
 			since = s.Clock.Now()
 			return false, what, err
 		}
-		return s.Clock.Since(since) >= s.Rules.Soak, fmt.Sprintf("the soak of %s to pass in good health", s.Rules.Soak), nil
+		return s.Clock.Since(since) >= s.Rules.Soak, "the soak of " + Span(s.Rules.Soak.Seconds()) + " to pass in good health", nil
 	})
 }
 

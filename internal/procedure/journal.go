@@ -1,6 +1,11 @@
 package procedure
 
-import "cmp"
+import (
+	"cmp"
+	"runtime"
+	"strings"
+	"unicode"
+)
 
 // Journal is run.json: the truth about an unfinished run, kept on the host itself. Times are Unix seconds
 // and boot times FILETIME digits, because Windows PowerShell and PowerShell 7 read ISO dates differently.
@@ -120,8 +125,24 @@ type TakenPrecaution struct {
 // GoOn is the command that goes on with every unfinished run, wherever it stands.
 const GoOn = "octopatch run"
 
+// With is a variable before a command, as the reader of this program's output types it: on Windows in PowerShell,
+// elsewhere in a shell. Several stand one after the other.
+func With(variable, value string) string { return with(runtime.GOOS, variable, value) }
+
+func with(system, variable, value string) string {
+	if system == "windows" {
+		return "$env:" + variable + " = '" + strings.ReplaceAll(value, "'", "''") + "'; "
+	}
+	if strings.ContainsFunc(value, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.", r)
+	}) {
+		value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	}
+	return variable + "=" + value + " "
+}
+
 // Alone is the command that goes on with this node by the next phase only.
-func (j Journal) Alone() string { return "OCTOPATCH_NODE=" + j.Node + " octopatch " + j.Next() }
+func (j Journal) Alone() string { return With("OCTOPATCH_NODE", j.Node) + "octopatch " + j.Next() }
 
 // Finished: the run has ended on this node and put everything back; what is left is octopatch's own folder.
 func (j Journal) Finished() bool {

@@ -36,3 +36,17 @@ func TestNextPhaseOfAJournal(t *testing.T) {
 		}
 	}
 }
+
+// TestWith: what is printed as the next command works when it is copied, in the shell of the reader's system.
+func TestWith(t *testing.T) {
+	for _, c := range []struct{ system, value, want string }{
+		{"linux", "OCTO-01", "OCTOPATCH_NODE=OCTO-01 "},
+		{"darwin", "it's $1", `OCTOPATCH_NODE='it'\''s $1' `},
+		{"windows", "OCTO-01", "$env:OCTOPATCH_NODE = 'OCTO-01'; "},
+		{"windows", "it's", "$env:OCTOPATCH_NODE = 'it''s'; "},
+	} {
+		if got := with(c.system, "OCTOPATCH_NODE", c.value); got != c.want {
+			t.Errorf("%s: %q, want %q", c.system, got, c.want)
+		}
+	}
+}

@@ -232,7 +232,7 @@ func (r *rounds) follow(p WorkProgress) {
 	if p.Count > 0 {
 		text += fmt.Sprintf(" %d/%d", p.Index, p.Count)
 	}
-	if p.KB != "" {
+	if p.KB != "" && !strings.Contains(p.Title, p.KB) {
 		text += " KB" + p.KB
 	}
 	if p.Title != "" {

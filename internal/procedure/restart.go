@@ -100,5 +100,5 @@ func (r *rounds) notBack(err error) error {
 		return nil
 	}
 	return &Fault{Kind: ErrUnreadable, Subject: r.Node, Problem: "it is not proved that the host is back from its reboot", Cause: err,
-		Remedy: "look at its console; once it is up, run " + GoOn + "; to serve as it is, unpatched: OCTOPATCH_NODE=" + r.Node + " octopatch start, then octopatch exit"}
+		Remedy: "look at its console; once it is up, run " + GoOn + "; to serve as it is, unpatched: " + With("OCTOPATCH_NODE", r.Node) + "octopatch start, then octopatch exit"}
 }

@@ -1,6 +1,10 @@
 package procedure
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Kind says how a phase ended.
 type Kind string
@@ -35,4 +39,16 @@ func Count(n int, thing string) string {
 		thing += "s"
 	}
 	return fmt.Sprintf("%d %s", n, thing)
+}
+
+// Span writes seconds as people say them: "8 s", "4 min 10 s", "1 h 5 min".
+func Span(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return strings.TrimSuffix(fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60), " 0 s")
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60), " 0 min")
 }

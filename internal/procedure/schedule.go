@@ -20,7 +20,7 @@ var schedule = Phase{
 			return err
 		}
 		*s.Notice = Announce(*s.Notice, tasks, s.Rules, s.Clock.Now())
-		s.progress("%s", s.Notice.Unavailable)
+		s.progress("unavailable: %s", s.Notice.Unavailable)
 		if len(s.Notice.Scheduled) > 0 {
 			s.warn("scheduled inside the window: %s", Names(s.Notice.Scheduled))
 		}
@@ -43,9 +43,9 @@ func (r Rules) Window(now time.Time) (from, to time.Time) {
 // Announce fills the notice: when, what will be unavailable, and what is scheduled inside the window.
 func Announce(n Notice, tasks []Task, rules Rules, now time.Time) Notice {
 	n.From, n.To = rules.Window(now)
-	n.Unavailable = "Nothing: the nodes are patched one at a time while the others go on deploying; deployments may queue a little longer."
+	n.Unavailable = "nothing; the nodes are patched one at a time while the others go on deploying, and deployments may queue a little longer"
 	if n.Topology == Single {
-		n.Unavailable = "The Octopus Server: its web portal, its API and all deployments, for the time of the reboots. Maintenance Mode is on throughout; new deployments cannot be started."
+		n.Unavailable = "the Octopus Server, with its web portal, its API and all deployments, while its machine is patched and restarted; Maintenance Mode is on throughout, and lets only administrators start deployments"
 	}
 	for _, t := range tasks {
 		switch {

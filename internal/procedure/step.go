@@ -101,7 +101,7 @@ func (s *Step) await(ctx context.Context, w awaited, ask func(context.Context) (
 			what = w.what
 		}
 		if now.Sub(began) >= w.limit {
-			return &Fault{Kind: ErrTimeout, Subject: s.Node, Problem: fmt.Sprintf("waited %s for %s", w.limit, what), Cause: err}
+			return &Fault{Kind: ErrTimeout, Subject: s.Node, Problem: fmt.Sprintf("waited %s for %s", Span(w.limit.Seconds()), what), Cause: err}
 		}
 		s.say(Event{Type: Waiting, WaitingFor: what, Since: began, Seconds: now.Sub(began).Seconds(), Limit: cmp.Or(w.told, w.limit).Seconds()})
 		// On a grid, so that the time that the questions take does not add up.

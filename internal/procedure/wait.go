@@ -136,7 +136,7 @@ func (w *drainWait) sample(ctx context.Context) (bool, string, error) {
 	}
 	what := l.holdups()
 	if w.cancelled {
-		what += fmt.Sprintf(" (the drain limit is over; they were asked to cancel, and have %s more to end)", cancelLimit)
+		what += fmt.Sprintf(" (the drain limit is over; they were asked to cancel, and have %s more to end)", Span(cancelLimit.Seconds()))
 	}
 	return false, what, nil
 }
@@ -239,7 +239,7 @@ func (w *drainWait) interruptions(ctx context.Context, l *load) error {
 
 // overdue applies OCTOPATCH_ON_DRAIN_TIMEOUT.
 func (w *drainWait) overdue(ctx context.Context, l load) error {
-	over := &Fault{Kind: ErrStopped, Subject: w.Node, Problem: fmt.Sprintf("tasks did not complete within %s: %s", w.Rules.DrainTimeout, l.holdups()),
+	over := &Fault{Kind: ErrStopped, Subject: w.Node, Problem: fmt.Sprintf("tasks did not complete within %s: %s", Span(w.Rules.DrainTimeout.Seconds()), l.holdups()),
 		Remedy: "raise OCTOPATCH_DRAIN_TIMEOUT, or let OCTOPATCH_ON_DRAIN_TIMEOUT=cancel cancel them"}
 	if w.Rules.OnDrainTimeout != DrainCancel || w.Clock.Since(w.began) >= w.Rules.DrainTimeout+cancelLimit {
 		return over

@@ -102,7 +102,7 @@ func New(o Options) (*World, error) {
 			o.Speed = powerShellSpeed
 		}
 	}
-	faults, err := fault.Parse(o.Faults, Faults())
+	faults, err := fault.Parse(o.Faults, Faults(), o.machines()...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFaults, err)
 	}
@@ -123,11 +123,23 @@ func New(o Options) (*World, error) {
 	return w, nil
 }
 
-func (w *World) start(o Options) error {
-	var names []string
+func (o Options) nodeNames() (names []string) {
 	for i := range o.Nodes {
 		names = append(names, fmt.Sprintf("OCTO-%02d", i+1))
 	}
+	return names
+}
+
+// machines are those that a fault may strike.
+func (o Options) machines() []string {
+	if o.HyperV {
+		return append(o.nodeNames(), hypervName)
+	}
+	return o.nodeNames()
+}
+
+func (w *World) start(o Options) error {
+	names := o.nodeNames()
 	keyless, err := w.trust(o)
 	if err != nil {
 		return err

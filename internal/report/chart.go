@@ -78,7 +78,7 @@ func (r Report) states(t procedure.Timeline) []bar {
 
 func (r Report) bar(state string, from, to time.Time) bar {
 	left, right := r.place(from), r.place(to)
-	return bar{state, fmt.Sprintf("%s from %s to %s, %s", stateWords[state], clockTime(from), clockTime(to), Span(to.Sub(from).Seconds())), left, max(0, right-left)}
+	return bar{state, fmt.Sprintf("%s from %s to %s, %s", stateWords[state], clockTime(from), clockTime(to), procedure.Span(to.Sub(from).Seconds())), left, max(0, right-left)}
 }
 
 // place is where a moment lies in the chart, in per cent.

@@ -63,8 +63,8 @@ func night() []procedure.Event {
 		{Type: procedure.PhaseEnded, Time: at(100), Node: "OCTO-01", Phase: "wait", Result: procedure.Done, Seconds: 90},
 		{Type: procedure.PhaseEnded, Time: at(100), Node: "OCTO-01", Phase: "precaution", Result: procedure.Skipped, Reason: "none was asked for (OCTOPATCH_PRECAUTION=none)"},
 		{Type: procedure.PhaseStarted, Time: at(101), Node: "OCTO-01", Phase: "start", Title: "Start the Octopus Server windows service on that node"},
-		{Type: procedure.PhaseEnded, Time: at(1301), Node: "OCTO-01", Phase: "start", Result: procedure.Unknown, Seconds: 1200, Reason: "node OCTO-01: waited 20m0s for a ping of the node: not reachable"},
-		{Type: procedure.NodeEnded, Time: at(1301), Node: "OCTO-01", Result: procedure.Unknown, Seconds: 1299, Reason: "start: waited 20m0s for a ping of the node", Next: "OCTOPATCH_NODE=OCTO-01 octopatch start"},
+		{Type: procedure.PhaseEnded, Time: at(1301), Node: "OCTO-01", Phase: "start", Result: procedure.Unknown, Seconds: 1200, Reason: "node OCTO-01: waited 20 min for a ping of the node: not reachable"},
+		{Type: procedure.NodeEnded, Time: at(1301), Node: "OCTO-01", Result: procedure.Unknown, Seconds: 1299, Reason: "start: waited 20 min for a ping of the node", Next: "OCTOPATCH_NODE=OCTO-01 octopatch start"},
 		{Type: procedure.NodeEnded, Time: at(1301), Node: "OCTO-02", Result: procedure.Skipped, Reason: "not reached: the state of node OCTO-01 is unknown"},
 		{Type: procedure.RunEnded, Time: at(1302), Seconds: 1302, Exit: ptr(6), Next: "OCTOPATCH_NODE=OCTO-01 octopatch start"},
 	}
@@ -151,7 +151,7 @@ func plan() procedure.Plan {
 func notice() procedure.Notice {
 	zone := time.FixedZone("AEST", 10*3600)
 	return procedure.Notice{
-		Server: "https://octopus.example.com", Topology: procedure.HA, From: at(0).In(zone), To: at(4 * 3600).In(zone), Unavailable: "Nothing: the nodes are patched one at a time.",
+		Server: "https://octopus.example.com", Topology: procedure.HA, From: at(0).In(zone), To: at(4 * 3600).In(zone), Unavailable: "nothing; the nodes are patched one at a time",
 		Scheduled: []procedure.Task{{ID: "ServerTasks-3", Name: "Deploy", Description: "Nightly [shop](x)", State: "Queued", QueueTime: at(3600), QueueExpiry: at(2 * 3600)}},
 		Waiting:   []procedure.Task{{ID: "ServerTasks-2", Name: "Deploy", Description: "Approve", State: "Executing", WaitsForUser: true}},
 	}
@@ -170,7 +170,7 @@ func standing() []procedure.Standing {
 			Phases: map[string]procedure.PhaseRecord{
 				"enter": {Result: procedure.Done, Began: at(8).Unix(), Ended: at(10).Unix()}, "wait": {Result: procedure.Done, Began: at(10).Unix(), Ended: at(100).Unix()},
 				"stop": {Result: procedure.Done, Began: at(100).Unix(), Ended: at(101).Unix()}, "patch": {Result: procedure.Done, Began: at(101).Unix(), Ended: at(101).Unix()},
-				"start": {Result: procedure.Unknown, Reason: "waited 20m0s for a ping of the node", Began: at(101).Unix(), Ended: at(1301).Unix()},
+				"start": {Result: procedure.Unknown, Reason: "waited 20 min for a ping of the node", Began: at(101).Unix(), Ended: at(1301).Unix()},
 			},
 			Octopus: procedure.OctopusPrior{Known: true, EnteredAt: at(8).Unix(), OursDrain: true},
 			Host: &procedure.HostPrior{

@@ -16,7 +16,7 @@ var htmlText string
 // htmlPage is report.html: one file without scripts that asks nothing of any server, so that it can be mailed,
 // attached and opened anywhere.
 var htmlPage = template.Must(template.New("report.html").Funcs(template.FuncMap{
-	"span": Span, "plain": plain, "clock": clockTime, "build": build, "kbs": kbs, "outage": outage, "named": named, "or": or,
+	"span": procedure.Span, "plain": plain, "clock": clockTime, "build": build, "kbs": kbs, "outage": outage, "named": named, "or": or,
 	"day":   func(t time.Time) string { return t.Format("Monday 2 January 2006, 15:04 MST") },
 	"lines": func(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") },
 	"mark":  func(k procedure.Kind) string { return marksOf[k] },

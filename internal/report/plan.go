@@ -113,7 +113,7 @@ const day = "Mon 2 Jan 2006 15:04 MST"
 
 // window is when, in words.
 func window(n procedure.Notice) string {
-	return fmt.Sprintf("%s to %s (%s)", n.From.Format(day), n.To.Format(day), Span(n.To.Sub(n.From).Seconds()))
+	return fmt.Sprintf("%s to %s (%s)", n.From.Format(day), n.To.Format(day), procedure.Span(n.To.Sub(n.From).Seconds()))
 }
 
 // scheduledAt is a task and when it would start.

@@ -160,7 +160,7 @@ func (r Report) tally() string {
 	if count[procedure.Skipped] == len(r.Nodes) && r.Exit == 0 {
 		return fmt.Sprintf("nothing to install, %s not touched", procedure.Count(len(r.Nodes), "node"))
 	}
-	text := fmt.Sprintf("%d of %d nodes patched and serving", count[procedure.Done], len(r.Nodes))
+	text := fmt.Sprintf("%d of %s patched and serving", count[procedure.Done], procedure.Count(len(r.Nodes), "node"))
 	for _, c := range []struct {
 		kind  procedure.Kind
 		words string
@@ -186,7 +186,7 @@ func (r Report) measured() (seen, how string) {
 	if r.Downtime.Probes == 0 {
 		return "not measured", ""
 	}
-	return Span(r.Downtime.Seconds), fmt.Sprintf("%d of %d probes of OCTOPUS_URL, one every %s, were not answered", r.Downtime.Failed, r.Downtime.Probes, Span(r.Downtime.Every))
+	return procedure.Span(r.Downtime.Seconds), fmt.Sprintf("%d of %d probes of OCTOPUS_URL, one every %s, were not answered", r.Downtime.Failed, r.Downtime.Probes, procedure.Span(r.Downtime.Every))
 }
 
 // unseen says what of the run no probe saw; that counts neither as up nor as down.
@@ -222,7 +222,7 @@ func outage(t procedure.Timeline) string {
 	if from.IsZero() || t.Reopened.IsZero() {
 		return "-"
 	}
-	return Span(t.Reopened.Sub(from).Seconds())
+	return procedure.Span(t.Reopened.Sub(from).Seconds())
 }
 
 // build is Windows' build and UBR before and after.

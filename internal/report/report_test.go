@@ -274,7 +274,7 @@ func TestVerdict(t *testing.T) {
 func TestSpan(t *testing.T) {
 	t.Parallel()
 	for seconds, want := range map[float64]string{0: "0 s", 0.6: "1 s", 59.7: "1 min", 250: "4 min 10 s", 3600: "1 h", 3900: "1 h 5 min", 90000: "25 h"} {
-		if got := Span(seconds); got != want {
+		if got := procedure.Span(seconds); got != want {
 			t.Errorf("%g: got %s, want %s", seconds, got, want)
 		}
 	}

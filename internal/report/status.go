@@ -32,7 +32,7 @@ func Status(w io.Writer, open []procedure.Standing) {
 			}
 		}
 		if j.Intent != nil {
-			fmt.Fprintf(w, "  last begun: %s, %s, at %s\n", j.Intent.Phase, plain(j.Intent.What), moment(j.Intent.At))
+			fmt.Fprintf(w, "  last noted: %s, %s, at %s\n", j.Intent.Phase, plain(j.Intent.What), moment(j.Intent.At))
 		}
 		for _, c := range changed(j.Journal) {
 			fmt.Fprintf(w, "  not yet undone: %s\n", plain(c))
@@ -62,7 +62,7 @@ func surviving(w io.Writer, j procedure.Standing) {
 	if j.Busy != "" {
 		fmt.Fprintf(w, "  Windows installs there now: %s\n", plain(j.Busy))
 	}
-	run := procedure.GoOn
+	run, takeover := procedure.GoOn, procedure.With("OCTOPATCH_TAKEOVER", plain(j.Run))+procedure.GoOn
 	switch l := j.Lease; {
 	case l == nil:
 	case l.Released:
@@ -72,10 +72,10 @@ func surviving(w io.Writer, j procedure.Standing) {
 		return
 	default:
 		fmt.Fprintf(w, "  %s has not been heard of since %s, and the lease is stale\n", plain(l.Owner), moment(l.Renewed))
-		run = "octopatch run (from elsewhere: OCTOPATCH_TAKEOVER=" + plain(j.Run) + " octopatch run)"
+		run = procedure.GoOn + " (from elsewhere: " + takeover + ")"
 	}
 	if j.Doubt != "" {
-		fmt.Fprintf(w, "  next: look at the machine, and in Octopus at its drain or Maintenance Mode; then, where no runner has a newer copy: OCTOPATCH_TAKEOVER=%s octopatch run\n", plain(j.Run))
+		fmt.Fprintf(w, "  next: look at the machine, and in Octopus at its drain or Maintenance Mode; then, where no runner has a newer copy: %s\n", takeover)
 		return
 	}
 	if j.Format == 0 {
@@ -87,7 +87,7 @@ func surviving(w io.Writer, j procedure.Standing) {
 		return
 	}
 	if j.Rewound != "" {
-		fmt.Fprintf(w, "  next: %s, which patches it again; to serve as it is: OCTOPATCH_NODE=%s octopatch start, then octopatch exit\n", run, plain(j.Node))
+		fmt.Fprintf(w, "  next: %s, which patches it again; to serve as it is: %soctopatch start, then octopatch exit\n", run, procedure.With("OCTOPATCH_NODE", plain(j.Node)))
 		return
 	}
 	fmt.Fprintf(w, "  next: %s; by the next phase alone: %s\n", run, plain(j.Alone()))

@@ -13,7 +13,7 @@ import (
 func (r Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", escape(r.verdict()))
-	fmt.Fprintf(&b, "Run `%s`, %s, exit code %d, %s, from %s to %s.\n", r.Run, or(string(r.Topology), "topology not read"), r.Exit, Span(r.Seconds), r.Started.Format("2006-01-02 15:04:05 MST"), r.Ended.Format("15:04:05 MST"))
+	fmt.Fprintf(&b, "Run `%s`, %s, exit code %d, %s, from %s to %s.\n", r.Run, or(string(r.Topology), "topology not read"), r.Exit, procedure.Span(r.Seconds), r.Started.Format("2006-01-02 15:04:05 MST"), r.Ended.Format("15:04:05 MST"))
 	fmt.Fprintf(&b, "User-visible downtime: %s.\n", r.downtime())
 	if r.Next != "" {
 		fmt.Fprintf(&b, "\n**Next:** `%s`\n", strings.ReplaceAll(plain(r.Next), "`", "'"))
@@ -87,7 +87,7 @@ func (r Report) timelines(b *strings.Builder) {
 		if i == 0 {
 			b.WriteString("\nOCTOPUS_URL did not answer:\n\n")
 		}
-		fmt.Fprintf(b, "- from %s to %s, %s\n", clockTime(span.From), clockTime(span.To), Span(span.To.Sub(span.From).Seconds()))
+		fmt.Fprintf(b, "- from %s to %s, %s\n", clockTime(span.From), clockTime(span.To), procedure.Span(span.To.Sub(span.From).Seconds()))
 	}
 }
 
@@ -111,7 +111,7 @@ func (r Report) phases(b *strings.Builder) {
 	var rows [][]string
 	for _, n := range r.Nodes {
 		for _, p := range n.Phases {
-			rows = append(rows, []string{n.Node, p.Phase, clockTime(p.Started), Span(p.Seconds), string(p.Result) + after(": ", p.Reason)})
+			rows = append(rows, []string{n.Node, p.Phase, clockTime(p.Started), procedure.Span(p.Seconds), string(p.Result) + after(": ", p.Reason)})
 		}
 	}
 	table(b, "Phases", []string{"node", "phase", "began", "took", "result"}, rows)
@@ -127,13 +127,18 @@ func (r Report) Summary(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", r.verdict())
 	if len(r.Nodes) > 0 {
 		tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(tab, "node\tresult\tWindows\tinstalled\tfailed\treboots\tdrained\tservice down\thost down\tback\treopened")
+		fmt.Fprintln(tab, "node\tresult\tWindows\treboots\tinstalled") // updates that failed have lines of their own
 		for _, n := range r.Nodes {
-			t := n.Timeline
-			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", plain(n.Node), n.Result, build(n), kbs(n.Installed), kbs(n.Failed), n.Reboots,
-				clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened))
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%s\n", plain(n.Node), n.Result, build(n), n.Reboots, kbs(n.Installed))
 		}
 		_ = tab.Flush() // to a terminal: nobody is left to tell
+		fmt.Fprintln(w)
+		fmt.Fprintln(tab, "node\tdrained\tservice down\thost down\tback\treopened")
+		for _, n := range r.Nodes {
+			t := n.Timeline
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(n.Node), clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened))
+		}
+		_ = tab.Flush()
 	}
 	if r.Downtime.Probes > 0 {
 		fmt.Fprintf(w, "User-visible downtime: %s\n", r.downtime())

@@ -95,9 +95,9 @@ func (t *Terminal) live() string {
 	switch e.Type {
 	case procedure.Waiting:
 		since = e.Since
-		text += Span(t.clock.Since(since).Seconds()) + " of at most " + Span(e.Limit) + ", waiting for " + e.WaitingFor
+		text += procedure.Span(t.clock.Since(since).Seconds()) + " of at most " + procedure.Span(e.Limit) + ", waiting for " + e.WaitingFor
 	default:
-		text += Span(t.clock.Since(since).Seconds()) + after(", ", strings.TrimSpace(strings.TrimPrefix(sentence(e), ">")))
+		text += procedure.Span(t.clock.Since(since).Seconds()) + after(", ", strings.TrimSpace(strings.TrimPrefix(sentence(e), ">")))
 	}
 	return plain(text)
 }

@@ -91,7 +91,7 @@ func sentence(e procedure.Event) string {
 	case procedure.PhaseStarted:
 		return "> " + e.Title
 	case procedure.Waiting:
-		return fmt.Sprintf("  waiting for %s: %s so far, since %s, at most %s", e.WaitingFor, Span(e.Seconds), e.Since.Format("15:04:05"), Span(e.Limit))
+		return fmt.Sprintf("  waiting for %s: %s so far, since %s, at most %s", e.WaitingFor, procedure.Span(e.Seconds), e.Since.Format("15:04:05"), procedure.Span(e.Limit))
 	case procedure.Progress:
 		if e.Percent > 0 {
 			return fmt.Sprintf("  %s, %d %%", e.Message, e.Percent)
@@ -101,7 +101,7 @@ func sentence(e procedure.Event) string {
 		if e.Result == procedure.Skipped {
 			return "- skipped: " + e.Reason
 		}
-		text := fmt.Sprintf("%s %s in %s", mark(e.Result), e.Result, Span(e.Seconds))
+		text := fmt.Sprintf("%s %s in %s", mark(e.Result), e.Result, procedure.Span(e.Seconds))
 		if e.Phase == "preflight" && bad(e) {
 			return text // the last line says why
 		}
@@ -109,13 +109,13 @@ func sentence(e procedure.Event) string {
 	case procedure.NodeEnded:
 		text := fmt.Sprintf("%s node %s", mark(e.Result), e.Result)
 		if e.Seconds > 0 {
-			text += " after " + Span(e.Seconds)
+			text += " after " + procedure.Span(e.Seconds)
 		}
 		return text + after(": ", e.Reason) + after("; next: ", e.Next)
 	case procedure.Warning:
 		return "! " + e.Message
 	case procedure.RunEnded:
-		return fmt.Sprintf("run %s ended with exit code %d after %s%s%s", e.Run, exit(e), Span(e.Seconds), after(": ", e.Reason), after("; next: ", e.Next))
+		return fmt.Sprintf("run %s ended with exit code %d after %s%s%s", e.Run, exit(e), procedure.Span(e.Seconds), after(": ", e.Reason), after("; next: ", e.Next))
 	}
 	return e.Message
 }
@@ -182,16 +182,4 @@ func oneLine(text string) string {
 		}
 		return r
 	}, text)))
-}
-
-// Span writes seconds as people say them: "8 s", "4 min 10 s", "1 h 5 min".
-func Span(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return strings.TrimSuffix(fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60), " 0 s")
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60), " 0 min")
 }

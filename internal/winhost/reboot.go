@@ -76,7 +76,7 @@ func (h *Host) Ready(ctx context.Context, want procedure.Readiness, waiting func
 	for {
 		left := want.Limit - h.clock.Since(began)
 		if left <= 0 {
-			return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrTimeout, Subject: h.name, Problem: fmt.Sprintf("waited %s for %s", want.Limit, awaited), Remedy: "look at the host's console; raise OCTOPATCH_REBOOT_TIMEOUT if it is merely slow"}
+			return procedure.Windows{}, &procedure.Fault{Kind: procedure.ErrTimeout, Subject: h.name, Problem: fmt.Sprintf("waited %s for %s", procedure.Span(want.Limit.Seconds()), awaited), Remedy: "look at the host's console; raise OCTOPATCH_REBOOT_TIMEOUT if it is merely slow"}
 		}
 		r, err := h.readyOnce(ctx, want, left, func(what string) { awaited = what; waiting(what) })
 		pause := readyPause

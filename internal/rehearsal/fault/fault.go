@@ -22,8 +22,9 @@ type Set struct {
 	taken map[string]int
 }
 
-// Parse reads "name[@node],name[@node],…" against the faults there are.
-func Parse(text string, known []Fault) (*Set, error) {
+// Parse reads "name[@node],name[@node],…" against the faults and the machines there are; with no machines named,
+// every name will do.
+func Parse(text string, known []Fault, machines ...string) (*Set, error) {
 	s := &Set{asked: map[string][]string{}, taken: map[string]int{}}
 	for item := range strings.SplitSeq(text, ",") {
 		item = strings.TrimSpace(item)
@@ -33,6 +34,9 @@ func Parse(text string, known []Fault) (*Set, error) {
 		name, node, _ := strings.Cut(item, "@")
 		if !slices.ContainsFunc(known, func(f Fault) bool { return f.Name == name }) {
 			return nil, fmt.Errorf("there is no fault %q", name)
+		}
+		if node != "" && len(machines) > 0 && !slices.Contains(machines, node) {
+			return nil, fmt.Errorf("there is no node %q here, only %s", node, strings.Join(machines, ", "))
 		}
 		s.asked[name] = append(s.asked[name], node)
 	}

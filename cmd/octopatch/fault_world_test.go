@@ -17,21 +17,24 @@ var cells = flag.Int("cells", 6, "cells of the fault matrix, drawn by a seed, th
 
 // worldCell is one write and one fate of it, with and without the dead-man switch.
 type worldCell struct {
+	nodes   int
 	write   int // from 1
 	fate    string
 	deadman string
 }
 
-// TestFaultMatrixOfTheWorld goes through cells of the matrix's first section in the rehearsal's world, over HTTP and
-// WS-Management, where the adapters and the scripts' twins stand between the engine and the world. `.ci/run` goes
-// through all of them.
+// TestFaultMatrixOfTheWorld goes through cells of the matrix's first sections, a run of both topologies, in the
+// rehearsal's world, over HTTP and WS-Management, where the adapters and the scripts' twins stand between the engine
+// and the world. `.ci/run` goes through more of them.
 func TestFaultMatrixOfTheWorld(t *testing.T) {
 	t.Parallel()
 	var all []worldCell
-	for write := range len(rows(&attempt{T: t}, "run", 1)) {
-		for _, fate := range []string{"dead before", "dead after", "lost", "unapplied"} {
-			for _, deadman := range []string{"0", "45m"} {
-				all = append(all, worldCell{write + 1, fate, deadman})
+	for nodes := range 2 {
+		for write := range rows(&attempt{T: t}, "run", nodes+1) {
+			for _, fate := range []string{"dead before", "dead after", "lost", "unapplied"} {
+				for _, deadman := range []string{"0", "45m"} {
+					all = append(all, worldCell{nodes + 1, write + 1, fate, deadman})
+				}
 			}
 		}
 	}
@@ -40,14 +43,14 @@ func TestFaultMatrixOfTheWorld(t *testing.T) {
 		all = all[:min(*cells, len(all))]
 	}
 	for _, c := range all {
-		t.Run(fmt.Sprintf("write %02d/%s/deadman %s", c.write, c.fate, c.deadman), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d node(s)/write %02d/%s/deadman %s", c.nodes, c.write, c.fate, c.deadman), func(t *testing.T) {
 			steadilyAt(t, []float64{1000, 400, 100}, func(t *attempt) { c.play(t) })
 		})
 	}
 }
 
 func (c worldCell) play(t *attempt) {
-	w := newWorld(t, rehearsal.Options{Nodes: 1, Program: program(t.T)})
+	w := newWorld(t, rehearsal.Options{Nodes: c.nodes, Program: program(t.T)})
 	before := w.State()
 	ctx, die := context.WithCancel(t.Context())
 	defer die()

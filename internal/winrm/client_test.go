@@ -129,7 +129,8 @@ func TestRun(t *testing.T) {
 		auth := way.String()
 		for _, user := range []string{`HOST\admin`, "admin@host", `.\admin`, "admin"} {
 			dials := 0
-			s, c := host(t, echo, func(o *Options) {
+			// Wall time: stdin that takes longer than its grace gets a second connection.
+			s, c := hostAt(t, clock.New(time.Now(), 1), echo, func(o *Options) {
 				way.set(o)
 				o.Username = user
 				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

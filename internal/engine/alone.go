@@ -134,6 +134,9 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 	if err != nil {
 		return nil, "", nil, err
 	}
+	if p.Name == procedure.Exit && t.finished != nil { // it looks once more whether the node serves, and removes what is left
+		t.facts.Journal, t.finished = t.finished, nil
+	}
 	_, err = e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 	if err := errors.Join(err, e.mapHost(nil, t), e.mayRun(p, t)); err != nil {
 		return nil, "", nil, err

@@ -99,7 +99,11 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		t.stopped = true
 		return true
 	}
-	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended: "+string(r.Kind)))
+	words := "ended: " + string(r.Kind)
+	if errors.Is(r.Err, errInterrupted) {
+		words = errInterrupted.Error()
+	}
+	j2, err := t.host.Record(ctx, t.book.Note(p.Name, words))
 	if err == nil {
 		err = t.book.Took(j2)
 	}

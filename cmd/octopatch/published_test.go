@@ -92,7 +92,7 @@ func TestWorkflowsAreClosed(t *testing.T) {
 func TestReleaseOrder(t *testing.T) {
 	workflow := textOf(t, ".github/workflows/release.yml")
 	job := jobOf(t, workflow, "release")
-	inOrder(t, job, "environment: release\n", "permissions:\n      contents: write\n      id-token: write\n      attestations: write\n    steps:", "actions/checkout@",
+	inOrder(t, job, "environment: release\n", "permissions:\n      contents: write\n      id-token: write\n      attestations: write\n    steps:", "actions/checkout@", "goreleaser/v2@v2.16.0", "syft/cmd/syft@v1.38.0", "cosign/v3/cmd/cosign@v3.1.3",
 		`test "v$(cat action/version)" = "$GITHUB_REF_NAME"`, "goreleaser release --clean\n", "diff action/checksums.txt -\n", "actions/attest-build-provenance@", "subject-checksums: dist/checksums.txt", `gh release edit "$GITHUB_REF_NAME" --draft=false`)
 	if !strings.Contains(workflow, "concurrency: {group: release, cancel-in-progress: false}") || strings.Count(workflow, "\n  release:") != 1 {
 		t.Error("two releases may run at once")

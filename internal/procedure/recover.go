@@ -185,8 +185,14 @@ func (s *Step) revert(ctx context.Context, before HostFacts) error {
 	if err := s.KeepCopy(ctx, s.Book.Journal()); err != nil {
 		return err
 	}
-	s.Host.LetGo() // the revert rewinds the lease as well, and calls that held it would be refused
 	s.Reverting = true
+	// The revert rewinds the lease as well, and calls that held it would be refused from then on. Windows goes back by
+	// itself, asked under the lease.
+	if s.Provider.Rewinds() == RewindsWindows {
+		defer s.Host.LetGo()
+	} else {
+		s.Host.LetGo()
+	}
 	for try := 1; ; try++ {
 		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
 		err := s.Provider.Revert(limited, p, func(text string) { s.progress("%s", text) })

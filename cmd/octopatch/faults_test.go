@@ -123,7 +123,7 @@ func strikeAll(t *testing.T, doubted func(string, struck) bool) map[string]struc
 
 // longestFirst puts the faults that need the most simulated time first, so that none of them is waited for alone.
 func longestFirst(faults []fault.Fault) []string {
-	long := []string{"reboot-hangs", "task-never-ends", "reboot-slow", "service-stuck-stopping", "install-stuck", "install-slow", "node-never-online", "black-hole"}
+	long := []string{"reboot-hangs", "task-never-ends", "reboot-slow", "service-stuck-stopping", "download-slow", "install-stuck", "install-slow", "node-never-online", "black-hole"}
 	var names []string
 	for _, f := range faults {
 		if !slices.Contains(long, f.Name) {

@@ -22,7 +22,7 @@ func (e *Engine) checkMachine(t *target) []error {
 		e.warn(t.name, format, a...)
 	}
 	if t.skew.Abs() > maxSkew {
-		doubt("the clocks of runner and host differ by %s; Kerberos allows five minutes", t.skew.Abs().Round(time.Second))
+		doubt("the clocks of runner and host differ by %s; Kerberos allows five minutes", procedure.Span(t.skew.Abs().Seconds()))
 	}
 	if len(f.Policy.Restarts) > 0 {
 		doubt("policies let Windows install updates and restart by itself (%s): it may do so while another node is out of service", strings.Join(f.Policy.Restarts, "; "))

@@ -24,7 +24,7 @@ func TestMachineIsLookedAt(t *testing.T) {
 		says    string // part of the warnings; empty: there are none
 	}{
 		{name: "sound", facts: procedure.HostFacts{FreeBytes: free, Policy: procedure.UpdatePolicy{Server: "http://wsus"}}},
-		{name: "clock", skew: -7 * time.Minute, facts: procedure.HostFacts{FreeBytes: free}, says: "differ by 7m0s"},
+		{name: "clock", skew: -7 * time.Minute, facts: procedure.HostFacts{FreeBytes: free}, says: "differ by 7 min"},
 		{name: "clock_within_bounds", skew: 4 * time.Minute, facts: procedure.HostFacts{FreeBytes: free}},
 		{name: "restarts_by_itself", facts: procedure.HostFacts{FreeBytes: free, Policy: procedure.UpdatePolicy{Restarts: []string{"AUOptions 4"}}}, says: "AUOptions 4"},
 		{name: "rival", facts: procedure.HostFacts{FreeBytes: free, Agents: []string{"Microsoft Intune"}}, says: "Microsoft Intune"},

@@ -165,9 +165,9 @@ func (e *Engine) nodes(ctx context.Context, s *survey) (stopped bool) {
 		case reason != "":
 			e.skipNode(t, s.topology, "not reached: "+reason)
 		case t.report.Result != "": // its updates could not be searched
-			kind := t.report.Result
-			e.skipNode(t, s.topology, t.report.Reason)
-			t.report.Result = kind
+			kind, why := t.report.Result, t.report.Reason
+			e.skipNode(t, s.topology, "its updates are not known")
+			t.report.Result, t.report.Reason = kind, why
 		case e.untouched(t) != "":
 			t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
 			e.skipNode(t, s.topology, e.untouched(t))

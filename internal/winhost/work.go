@@ -181,11 +181,11 @@ func (f *follower) ask(ctx context.Context, script string, request any, limit ti
 
 // stuck: nothing moved for the stall limit. With an error underneath it is not even known what the worker does.
 func (f *follower) stuck(cause error) error {
-	problem := fmt.Sprintf("the worker shows no progress for %s: no line of its own, no growth of CBS.log, no processor time of TiWorker", f.order.Stall)
+	problem := fmt.Sprintf("the worker shows no progress for %s: no line of its own, no growth of what is downloaded or of CBS.log, no processor time of TiWorker", procedure.Span(f.order.Stall.Seconds()))
 	if cause == nil {
 		return &procedure.Fault{Kind: procedure.ErrTimeout, Subject: f.name, Problem: problem, Remedy: "look at the host; raise OCTOPATCH_STALL_TIMEOUT if it is merely slow"}
 	}
-	return &procedure.Fault{Kind: procedure.ErrNoReply, Subject: f.name, Problem: fmt.Sprintf("the host has not been heard of for %s; the worker may still be installing", f.order.Stall), Cause: cause, Remedy: "look at the host's console; octopatch status asks again"}
+	return &procedure.Fault{Kind: procedure.ErrNoReply, Subject: f.name, Problem: fmt.Sprintf("the host has not been heard of for %s; the worker may still be installing", procedure.Span(f.order.Stall.Seconds())), Cause: cause, Remedy: "look at the host's console; octopatch status asks again"}
 }
 
 // died is a result, since the worker is over: what it installed shows in the next search.

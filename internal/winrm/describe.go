@@ -43,13 +43,13 @@ func (c *call) describe(limited context.Context, err error) error {
 	case c.closing.Err() != nil:
 		f.Problem, f.Cause = "the connection was given up", nil
 	case limited.Err() != nil && unsure:
-		f.Problem = fmt.Sprintf("no end of the command within %s", c.cmd.Limit)
+		f.Problem = fmt.Sprintf("no end of the command within %s", procedure.Span(c.cmd.Limit.Seconds()))
 	case errors.Is(err, context.DeadlineExceeded) && limited.Err() == nil && unsure:
 		f.Problem = "the host fell silent before the command's answer"
 	case errors.Is(err, context.DeadlineExceeded) && limited.Err() == nil:
 		f.Problem = "the host does not answer"
 	case limited.Err() != nil:
-		f.Problem = fmt.Sprintf("WinRM could not start the command within %s", c.cmd.Limit)
+		f.Problem = fmt.Sprintf("WinRM could not start the command within %s", procedure.Span(c.cmd.Limit.Seconds()))
 	}
 	return f
 }

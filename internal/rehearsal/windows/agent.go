@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -124,13 +125,19 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 	if m.has("install-slow") {
 		took *= 4
 	}
+	if !u.downloaded && m.take("download-slow", 1) {
+		took = 50 * time.Minute
+	}
 	m.mu.Unlock()
 	if !eula {
 		return failed(0x80240023), nil // WU_E_EULAS_DECLINED
 	}
 	began := m.clock.Now()
-	if err := m.clock.Sleep(ctx, took); err != nil {
-		return outcome{}, err
+	for m.clock.Since(began) < took {
+		if err := m.clock.Sleep(ctx, min(20*time.Second, took-m.clock.Since(began))); err != nil {
+			return outcome{}, err
+		}
+		m.fetched(id)
 	}
 	m.took("download", began)
 	if m.has("disk-full") || m.has("disk-fills") {
@@ -140,6 +147,16 @@ func (m *Machine) download(ctx context.Context, id string) (outcome, error) {
 	defer m.mu.Unlock()
 	u.downloaded = true
 	return outcome{ResultCode: resultSucceeded}, nil
+}
+
+// fetched is a part of a download: a file of Windows Update grows.
+func (m *Machine) fetched(id string) {
+	file, err := os.OpenFile(filepath.Join(m.downloads(), id), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	_, _ = file.Write(make([]byte, 1<<10))
+	_ = file.Close()
 }
 
 func failed(hresult uint32) outcome {

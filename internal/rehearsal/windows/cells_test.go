@@ -86,8 +86,8 @@ func cells(s state) []cell {
 		return cell{name, step{name, request}}
 	}
 	installing := install(5)
-	if s.faults == "install-stuck" {
-		installing["follow"] = 400 // it would be followed for ever
+	if s.faults == "install-stuck" || s.faults == "download-slow" {
+		installing["follow"] = 400 // it would be followed for ever, or for too long
 	}
 	worker := one("work", installing)
 	worker.name = "worker"

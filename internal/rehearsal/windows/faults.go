@@ -30,6 +30,7 @@ func Faults() []fault.Fault {
 		{Name: "update-loops", Help: "One update is reported as installed and offered again each time."},
 		{Name: "search-fails", Help: "Every search for updates fails with 0x8024402C."},
 		{Name: "install-slow", Help: "Downloads and installations take four times as long."},
+		{Name: "download-slow", Help: "The first download takes 50 minutes, without a word of the worker meanwhile."},
 		{Name: "install-stuck", Help: "The first installation never ends and shows no progress."},
 		{Name: "disk-full", Help: "The system drive is full."},
 		{Name: "installer-busy", Help: "Another installation is in the way for three minutes (0x80240009)."},

@@ -270,7 +270,7 @@ func (m *Machine) took(what string, since time.Time) {
 
 // makeFiles creates the directories that Windows has.
 func (m *Machine) makeFiles() error {
-	for _, dir := range []string{m.folder, filepath.Join(m.o.Dir, "Windows", "Logs", "CBS"), filepath.Dir(m.program)} {
+	for _, dir := range []string{m.folder, filepath.Dir(m.cbsLog()), m.downloads(), filepath.Dir(m.program)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -282,5 +282,9 @@ func (m *Machine) makeFiles() error {
 }
 
 func (m *Machine) systemRoot() string { return filepath.Join(m.o.Dir, "Windows") }
+
+func (m *Machine) downloads() string {
+	return filepath.Join(m.systemRoot(), "SoftwareDistribution", "Download")
+}
 
 func (m *Machine) cbsLog() string { return filepath.Join(m.systemRoot(), "Logs", "CBS", "CBS.log") }

@@ -291,6 +291,7 @@ func states() []state {
 		{name: "update without number", prepare: first(func(u *update) { u.kb = "" })},
 		{name: "update fails", faults: "update-fails"},
 		{name: "update loops", faults: "update-loops"},
+		{name: "download slow", faults: "download-slow"},
 		{name: "installation stuck", faults: "install-stuck"},
 		{name: "search fails", faults: "search-fails"},
 		{name: "disk full", faults: "disk-full"},

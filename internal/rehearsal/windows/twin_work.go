@@ -3,8 +3,10 @@ package windows
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -126,7 +128,7 @@ func (t *twin) progress(from int) int {
 	return max(from, len(lines)-1)
 }
 
-// activity changes as long as Windows' own installer does something.
+// activity changes as long as Windows downloads or its own installer does something.
 func (t *twin) activity() string {
 	size, seconds := int64(0), 0.0
 	if info, err := os.Stat(t.m.cbsLog()); err == nil {
@@ -135,7 +137,21 @@ func (t *twin) activity() string {
 	for _, p := range t.m.installers() {
 		seconds += math.Floor(p.CPU)
 	}
-	return fmt.Sprintf("%d bytes in CBS.log, %.0f s of processor time", size, seconds)
+	return fmt.Sprintf("%d bytes downloaded, %d bytes in CBS.log, %.0f s of processor time", t.downloaded(), size, seconds)
+}
+
+// downloaded counts the bytes of what Windows Update has fetched.
+func (t *twin) downloaded() (bytes int64) {
+	_ = filepath.WalkDir(t.m.downloads(), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil
+		}
+		if info, err := entry.Info(); err == nil {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	return bytes
 }
 
 // complete answers; where nothing claims what the worker left behind, it goes first.

@@ -2,7 +2,19 @@
 # Request: job, line (lines that the runner has seen), follow (seconds), keep.
 # Answer: state (done, running, died, gone), line, result, code.
 
-# Get-Activity changes as long as Windows' own installer does something, even if the worker is silent.
+# Get-Downloaded counts the bytes of what Windows Update has fetched. That the folder grows during a download is
+# unverified on a real host; if it does not, a download that is longer than the limit counts as stuck.
+function Get-Downloaded {
+    $bytes = 0
+    $folder = [IO.Path]::Combine($env:SystemRoot, 'SoftwareDistribution', 'Download')
+    foreach ($file in @(Get-ChildItem -LiteralPath $folder -Recurse -File -Force -ErrorAction SilentlyContinue)) {
+        # A directory tells the length of a file in use late, the file itself does not; and it may be gone by now.
+        try { $file.Refresh(); $bytes += $file.Length } catch { continue }
+    }
+    return $bytes
+}
+
+# Get-Activity changes as long as Windows downloads or its own installer does something, even if the worker is silent.
 function Get-Activity {
     $size = 0
     # One look at the file: Windows renames it when it is full.
@@ -12,7 +24,7 @@ function Get-Activity {
     foreach ($process in @(Get-Process -Name 'TiWorker', 'TrustedInstaller' -ErrorAction SilentlyContinue)) {
         try { $seconds += [Math]::Floor([double](Read-Property $process 'CPU' 0)) } catch { continue } # it has just ended
     }
-    return '{0} bytes in CBS.log, {1} s of processor time' -f $size, $seconds
+    return '{0} bytes downloaded, {1} bytes in CBS.log, {2} s of processor time' -f (Get-Downloaded), $size, $seconds
 }
 
 # Read-Progress hands on the lines that are whole and new. The file stays open between reads, so that its

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -212,6 +215,21 @@ foreach ($prefix in 'http://+:80/', 'http://*:8080/octopus', 'https://octopus.co
 	const ping = "api/octopusservernodes/ping"
 	check(t, got, "http://localhost:80/"+ping, "http://localhost:8080/octopus/"+ping, "https://localhost/"+ping+" octopus.corp", "http://localhost:81/o/"+ping+" octopus.corp:81",
 		"http://10.0.0.1:8065/"+ping, "http://[::1]:8065/"+ping, "http://localhost:1/"+ping, "none", "none")
+}
+
+// TestPingOverHTTPS: the certificate is for another name and of no authority, and is asked about on .NET's own threads.
+func TestPingOverHTTPS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := strings.Cut(r.Host, ":") // .NET adds the port that is meant anyway
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintf(w, `{"Name": "%s", "Version": "2026.3"}`, name)
+	}))
+	t.Cleanup(s.Close)
+	got := evaluate(t, "health", `
+foreach ($try in 1, 2) { ConvertTo-Line (Invoke-Ping @{ url = '`+s.URL+`/'; header = 'octopus.corp' }) }`)
+	const answer = `{"status":418,"name":"octopus.corp","version":"2026.3"}`
+	check(t, got, answer, answer)
 }
 
 func TestUpdatesAreFiltered(t *testing.T) {

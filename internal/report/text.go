@@ -35,7 +35,9 @@ const (
 )
 
 // NewText writes to w.
-func NewText(w io.Writer) *Text { return &Text{w: w, said: map[string]spoken{}, ends: map[string]bool{}} }
+func NewText(w io.Writer) *Text {
+	return &Text{w: w, said: map[string]spoken{}, ends: map[string]bool{}}
+}
 
 // Event writes the event's line.
 func (t *Text) Event(e procedure.Event) {

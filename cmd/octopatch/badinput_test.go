@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -55,6 +56,7 @@ var refusals = []struct {
 	{name: "WinRM over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTO-01", "HTTP 400"}},
 	{name: "Basic over plain HTTP", env: []string{"OCTOPATCH_WINRM_TLS=false", "OCTOPATCH_WINRM_AUTH=basic", "OCTOPATCH_WINRM_FINGERPRINT="}, names: []string{"OCTOPATCH_WINRM_TLS: is false", "in clear"}},
 	{name: "clock of a rehearsal for a real server", env: []string{"OCTOPUS_URL=https://octopus.example.com"}, names: []string{"OCTOPATCH_REHEARSAL_CLOCK: is set, and octopus.example.com is not a loopback address"}},
+	{name: "directories that cannot be written to", env: []string{"OCTOPATCH_REPORT_DIR=" + os.Args[0] + "/report", "OCTOPATCH_STATE_DIR=" + os.Args[0] + "/state"}, names: []string{"OCTOPATCH_REPORT_DIR: cannot be written to", "OCTOPATCH_STATE_DIR: cannot be written to", "name a directory"}},
 	{name: "a run that nobody has begun", env: []string{"OCTOPATCH_RUN_ID=20260101-000000-abcd"}, names: []string{"OCTOPATCH_RUN_ID: no node of OCTOPATCH_NODES has an open run 20260101-000000-abcd", "octopatch status"}},
 }
 

@@ -118,10 +118,28 @@ func (s *session) start(ctx context.Context) int {
 	s.mask(slices.Concat(s.settings.Secrets(), notify.Secrets(notify.Services(s.settings.Notify))))
 	s.openSink(s.settings.RehearsalClock)
 	defer func() { s.endLog() }()
-	if err = errors.Join(err, s.openNotify()); err != nil {
+	if err = errors.Join(err, s.openNotify(), s.writable("OCTOPATCH_REPORT_DIR", s.settings.ReportDir, 0o755), s.writable("OCTOPATCH_STATE_DIR", s.settings.StateDir, 0o700)); err != nil {
 		return s.refuse(err)
 	}
 	return s.command.run(ctx, s)
+}
+
+// writable proves before anything begins that what the command will have to say can be kept; status only reads.
+func (s *session) writable(variable, dir string, mode os.FileMode) error {
+	if dir == "" || s.command.name == "status" {
+		return nil
+	}
+	err := os.MkdirAll(dir, mode)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".octopatch-"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err != nil {
+		return procedure.Refuse(variable, fmt.Sprintf("cannot be written to: %v", err), "name a directory that this user may write")
+	}
+	return nil
 }
 
 func (s *session) env(name string) string {

@@ -165,7 +165,7 @@ func TestDrainLimit(t *testing.T) {
 func putBack(t *attempt, w *rehearsal.World, before rehearsal.State) {
 	t.Helper()
 	for _, p := range rehearsal.Compare(before, w.State()) {
-		if !p.Kept && !strings.HasPrefix(p.What, "patched") && !excused(p) {
+		if !p.Kept && !p.Asked && !excused(p) {
 			t.Errorf("%s: broken: %s", p.Node, p.What)
 		}
 	}

@@ -164,9 +164,9 @@ func (s *session) worldAfterwards(w *rehearsal.World, before rehearsal.State, be
 	for _, p := range rehearsal.Compare(before, w.State()) {
 		mark := "+"
 		if !p.Kept {
-			mark = "x"
+			mark = "-"
 			if !p.Asked {
-				broken++
+				mark, broken = "x", broken+1
 			}
 		}
 		fmt.Fprintf(&text, "  %s %-8s %s\n", mark, p.Node, p.What)

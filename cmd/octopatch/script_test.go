@@ -155,7 +155,7 @@ func promises(text string) (kept int, broken []string) {
 		switch {
 		case strings.HasPrefix(line, "  + "):
 			kept++
-		case strings.HasPrefix(line, "  x "):
+		case strings.HasPrefix(line, "  x "), strings.HasPrefix(line, "  - "): // broken, and asked of the node's own result
 			broken = append(broken, strings.TrimSpace(line))
 		}
 	}

@@ -103,7 +103,7 @@ func untouched(t *attempt, w *rehearsal.World, before rehearsal.State) {
 	}
 	after := w.State()
 	for _, p := range rehearsal.Compare(before, after) {
-		if !p.Kept && !strings.HasPrefix(p.What, "patched") && !strings.HasPrefix(p.What, "no file") {
+		if !p.Kept && !p.Asked && !strings.HasPrefix(p.What, "no file") {
 			t.Errorf("%s: not so any more: %s", p.Node, p.What)
 		}
 	}

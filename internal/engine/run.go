@@ -239,6 +239,8 @@ func (e *Engine) result(ctx context.Context, s *survey, stopped bool) Result {
 			errs = append(errs, fmt.Errorf("node %s: %s", t.name, t.report.Reason))
 		}
 	}
-	r.Err = errors.Join(errs...)
+	if r.Err = errors.Join(errs...); r.Exit == ExitUnknown && r.Next == "" { // it asks again before it changes anything
+		r.Next = procedure.GoOn
+	}
 	return r
 }

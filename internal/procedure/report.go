@@ -44,6 +44,11 @@ type Timeline struct {
 	Reopened    time.Time `json:"reopened,omitzero"`
 }
 
+// Open reports whether the node was never taken out of service, or is back in it.
+func (t Timeline) Open() bool {
+	return t.Drained.IsZero() && t.ServiceDown.IsZero() || !t.Reopened.IsZero()
+}
+
 // Downtime is what users saw of it: a probe of OCTOPUS_URL through the whole run.
 type Downtime struct {
 	Every     float64    `json:"probe_seconds"` // distance of two probes

@@ -76,7 +76,11 @@ func Compare(before, after State) []Promise {
 		b := before.Cluster.Nodes[i]
 		add(n.Name, "drain mode and task cap are as before", n.Drained == b.Drained && n.TaskCap == b.TaskCap)
 		hostBefore, hostAfter := before.Hosts[n.Name], after.Hosts[n.Name]
-		list = append(list, Promise{Node: n.Name, What: fmt.Sprintf("patched: UBR %d to %d", hostBefore.UBR, hostAfter.UBR), Kept: hostAfter.UBR > hostBefore.UBR, Asked: true})
+		patched := Promise{Node: n.Name, What: fmt.Sprintf("patched: UBR %d to %d", hostBefore.UBR, hostAfter.UBR), Kept: hostAfter.UBR > hostBefore.UBR, Asked: true}
+		if !patched.Kept {
+			patched.What = fmt.Sprintf("not patched: UBR %d as before", hostAfter.UBR)
+		}
+		list = append(list, patched)
 		add(n.Name, "services run with the start types that they had", slices.EqualFunc(hostBefore.Services, hostAfter.Services, sameService))
 		add(n.Name, "watchdogs are as before", slices.Equal(hostBefore.Watchdogs, hostAfter.Watchdogs))
 		add(n.Name, "no file and no task is left", within(hostAfter.Files, hostBefore.Files) && within(hostAfter.Tasks, hostBefore.Tasks))

@@ -153,20 +153,23 @@ func (r Report) tally() string {
 	if !r.everyNode() || len(r.Nodes) == 0 {
 		return "octopatch " + or(r.Command, "run")
 	}
-	count := map[procedure.Kind]int{}
+	count, open := map[procedure.Kind]int{}, 0
 	for _, n := range r.Nodes {
 		count[n.Result]++
+		if n.Result == procedure.Failed && n.Timeline.Open() {
+			open++
+		}
 	}
 	if count[procedure.Skipped] == len(r.Nodes) && r.Exit == 0 {
 		return fmt.Sprintf("nothing to install, %s not touched", procedure.Count(len(r.Nodes), "node"))
 	}
 	text := fmt.Sprintf("%d of %s patched and serving", count[procedure.Done], procedure.Count(len(r.Nodes), "node"))
 	for _, c := range []struct {
-		kind  procedure.Kind
+		count int
 		words string
-	}{{procedure.Skipped, "not touched"}, {procedure.Failed, "failed"}, {procedure.Unknown, "unknown"}} {
-		if count[c.kind] > 0 {
-			text += fmt.Sprintf(", %d %s", count[c.kind], c.words)
+	}{{count[procedure.Skipped], "not touched"}, {open, "failed and serving"}, {count[procedure.Failed] - open, "failed and out of service"}, {count[procedure.Unknown], "unknown"}} {
+		if c.count > 0 {
+			text += fmt.Sprintf(", %d %s", c.count, c.words)
 		}
 	}
 	return text

@@ -256,7 +256,7 @@ func TestVerdict(t *testing.T) {
 		exit    int
 		want    string
 	}{
-		{"run", 0, "Done: 1 of 3 nodes patched and serving, 1 not touched, 1 failed"},
+		{"run", 0, "Done: 1 of 3 nodes patched and serving, 1 not touched, 1 failed and serving"},
 		{"preflight", 0, "Done: octopatch preflight"},
 		{"stop", 1, "Failed: octopatch stop"},
 		{"run", 4, "Refused: nothing was changed"},

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -132,9 +133,10 @@ func (r Report) Summary(w io.Writer) {
 			fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%s\n", plain(n.Node), n.Result, build(n), n.Reboots, kbs(n.Installed))
 		}
 		_ = tab.Flush() // to a terminal: nobody is left to tell
-		fmt.Fprintln(w)
-		fmt.Fprintln(tab, "node\tdrained\tservice down\thost down\tback\treopened")
-		for _, n := range r.Nodes {
+		for i, n := range slices.DeleteFunc(slices.Clone(r.Nodes), func(n *procedure.NodeReport) bool { return n.Timeline == procedure.Timeline{} }) {
+			if i == 0 {
+				fmt.Fprintln(tab, "\nnode\tdrained\tservice down\thost down\tback\treopened")
+			}
 			t := n.Timeline
 			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", plain(n.Node), clockTime(t.Drained), clockTime(t.ServiceDown), clockTime(t.HostDown), clockTime(t.Back), clockTime(t.Reopened))
 		}
@@ -162,7 +164,9 @@ func (r Report) trouble(w io.Writer) {
 	}
 	for _, n := range r.Nodes {
 		for _, o := range n.Failed {
-			lines = append(lines, plain("update on "+n.Node+": "+o.String()))
+			if !strings.Contains(r.Error, o.String()) {
+				lines = append(lines, plain("update on "+n.Node+": "+o.String()))
+			}
 		}
 		if n.Result == procedure.Skipped && n.Reason != "" {
 			lines = append(lines, plain("node "+n.Node+" was not touched: "+n.Reason))

@@ -61,7 +61,7 @@ func (t *Terminal) Event(e procedure.Event) {
 	}
 	line := ""
 	if t.text.worth(e) {
-		line = Line(told(e)) + "\n"
+		line = Line(t.text.brief(told(e))) + "\n"
 	}
 	t.draw(line)
 }

@@ -19,6 +19,7 @@ type Text struct {
 	w    io.Writer
 	mu   sync.Mutex
 	said map[string]spoken // by node
+	ends map[string]bool   // why nodes ended badly, as the end of the run says it
 }
 
 // spoken is the last thing that was said about a node more than once.
@@ -34,15 +35,30 @@ const (
 )
 
 // NewText writes to w.
-func NewText(w io.Writer) *Text { return &Text{w: w, said: map[string]spoken{}} }
+func NewText(w io.Writer) *Text {
+	return &Text{w: w, said: map[string]spoken{}, ends: map[string]bool{}}
+}
 
 // Event writes the event's line.
 func (t *Text) Event(e procedure.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.worth(e) {
-		fmt.Fprintln(t.w, Line(e))
+		fmt.Fprintln(t.w, Line(t.brief(e)))
 	}
+}
+
+// brief leaves out of the end of a run why its nodes ended badly, which lines above it say.
+func (t *Text) brief(e procedure.Event) procedure.Event {
+	switch {
+	case e.Type == procedure.NodeEnded && bad(e):
+		t.ends["node "+e.Node+": "+e.Reason] = true
+	case e.Type == procedure.RunEnded:
+		for why := range t.ends {
+			e.Reason = strings.Trim(strings.Replace(e.Reason, why, "", 1), "\n")
+		}
+	}
+	return e
 }
 
 // worth reports whether the event is worth a line: a wait at once, then each minute or when its name changes.

@@ -28,9 +28,7 @@ async function released() {
 
   const from = input('DOWNLOAD_URL') || 'https://github.com/octopatch/octopatch/releases/download'
   const url = `${from.replace(/\/+$/, '')}/v${version}/${asset}`
-  const answer = await fetch(url, { signal: AbortSignal.timeout(300_000) })
-  if (!answer.ok) throw Error(`${url} was answered with status ${answer.status}: without internet, set the input "binary"`)
-  const bytes = Buffer.from(await answer.arrayBuffer())
+  const bytes = await fetched(url)
   const got = sha256(bytes)
   if (got !== wanted) throw Error(`${url} has the SHA-256 ${got}, and action/checksums.txt says ${wanted}: nothing was executed`)
 
@@ -39,6 +37,17 @@ async function released() {
   writeFileSync(fresh, bytes, { mode: 0o755 })
   renameSync(fresh, binary)
   return binary
+}
+
+async function fetched(url) {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(300_000) })
+    if (!answer.ok) throw Error(`status ${answer.status}`)
+    return Buffer.from(await answer.arrayBuffer())
+  } catch (error) {
+    const why = error.cause ? `${error.message}: ${error.cause.message || error.cause.code}` : error.message
+    throw Error(`${url} could not be fetched (${why}): through a proxy, set NODE_USE_ENV_PROXY=1 beside HTTPS_PROXY in the step's env; without internet, set the input "binary"`)
+  }
 }
 
 function run(binary) {
@@ -52,7 +61,10 @@ function run(binary) {
       if (signal === 'SIGTERM') setTimeout(() => child.kill('SIGKILL'), 1500).unref()
     })
   }
-  child.on('error', fail)
+  child.on('error', error => {
+    appendFileSync(state, 'ended=never\n')
+    fail(error)
+  })
   child.on('exit', (code, signal) => {
     appendFileSync(state, `ended=${code ?? signal}\n`)
     process.exitCode = code ?? 1
@@ -60,7 +72,7 @@ function run(binary) {
 }
 
 function fail(error) {
-  command('error', `octopatch: ${error.message}${error.cause ? `: ${error.cause.message}` : ''}`)
+  command('error', `octopatch: ${error.message}`)
   process.exitCode = 1
 }
 

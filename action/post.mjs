@@ -11,8 +11,9 @@ const { STATE_binary: binary, STATE_ended: ended } = process.env
 const env = environment()
 const looking = ['plan', 'preflight', 'stage', 'status', 'rehearse', 'settings', 'version', 'help'] // change nothing
 
-// A run that ended by itself has said its last word.
-const cut = binary && (ended === undefined || ended === '130' || ended.startsWith('SIG'))
+// A run that ended by itself has said its last word, and one that never began has none. A signal, a crash (2) and
+// Windows' codes for both are no such end.
+const cut = binary && !['never', '0', '1', '3', '4', '5', '6'].includes(ended)
 if (cut && !looking.includes(env.OCTOPATCH_PHASE)) await after()
 
 // octopatch is interrupted at its limit, for which it takes 5 s, and ended where it does not heed that.
@@ -20,7 +21,7 @@ function octopatch(args, more, stdout, seconds) {
   return new Promise(resolve => {
     const child = spawn(binary, args, { env: { ...env, ...more }, stdio: ['ignore', stdout, 'inherit'] })
     let said = ''
-    child.stdout?.on('data', data => (said += data))
+    child.stdout?.setEncoding('utf8').on('data', data => (said += data))
     const interrupt = setTimeout(() => child.kill('SIGINT'), seconds * second)
     const kill = setTimeout(() => (child.kill('SIGKILL'), child.stdout?.destroy()), (seconds + 7) * second)
     const done = code => (clearTimeout(interrupt), clearTimeout(kill), resolve({ code, said }))
@@ -31,7 +32,11 @@ function octopatch(args, more, stdout, seconds) {
 
 async function open() {
   const { code, said } = await octopatch(['status', '--json'], { OCTOPATCH_LOG: 'text' }, 'pipe', look)
-  return code === 0 ? (JSON.parse(said) ?? []) : undefined // what cannot be read is unknown
+  try {
+    return code === 0 ? (JSON.parse(said) ?? []) : undefined // what cannot be read is unknown
+  } catch {
+    return undefined
+  }
 }
 
 async function after() {

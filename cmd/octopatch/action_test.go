@@ -172,12 +172,15 @@ func TestActionRefusesAFlippedByte(t *testing.T) {
 func TestActionWithoutRelease(t *testing.T) {
 	t.Parallel()
 	s := newShim(t)
-	s.main("INPUT_PHASE=version", "INPUT_DOWNLOAD_URL="+s.url+"/elsewhere").wants(t, 1, "/elsewhere/v9.8.7/"+asset()+" was answered with status 404")
-	s.main("INPUT_PHASE=version", "INPUT_DOWNLOAD_URL=http://127.0.0.1:1").wants(t, 1, "::error::octopatch: fetch failed")
+	s.main("INPUT_PHASE=version", "INPUT_DOWNLOAD_URL="+s.url+"/elsewhere").wants(t, 1, "/elsewhere/v9.8.7/"+asset()+" could not be fetched (status 404)", `set the input "binary"`)
+	s.main("INPUT_PHASE=version", "INPUT_DOWNLOAD_URL=http://127.0.0.1:1").wants(t, 1, "::error::octopatch: http://127.0.0.1:1/v9.8.7/"+asset()+" could not be fetched (fetch failed: ", "set NODE_USE_ENV_PROXY=1", `set the input "binary"`)
 	s.beside("checksums.txt", "")
 	s.main("INPUT_PHASE=version").wants(t, 1, "pin the action to a release, or set the input")
 	s.main("INPUT_PHASE=version", "INPUT_BINARY="+program(t)).wants(t, 0, "octopatch ")
 	s.main("INPUT_PHASE=version", "INPUT_BINARY="+filepath.Join(s.dir, "nosuch")).wants(t, 1, "::error::octopatch: spawn")
+	if state := readAll(t, filepath.Join(s.dir, "state")); !strings.HasSuffix(state, "nosuch\nended=never\n") {
+		t.Errorf("post.mjs would look for what a program did that never began: %q", state)
+	}
 }
 
 // TestActionSettings: an input wins over the variable, an empty one does not, and an unknown one is refused.

@@ -82,7 +82,8 @@ func (x *exchange) renew(ctx context.Context) (secret.Secret, time.Time, error) 
 	return x.read(id, resp.StatusCode(), resp.Body(), asked)
 }
 
-// endpoint is where Octopus exchanges tokens. It is asked for each time: versions differ in where that is.
+// endpoint is where Octopus exchanges tokens. It is asked for each time: versions differ in where that is. Only the
+// host that OCTOPUS_URL names is shown an ID token, for whoever holds one is this job.
 func (x *exchange) endpoint(ctx context.Context) (string, error) {
 	const path = "/.well-known/openid-configuration" // not below /api
 	o := x.client.attempt(ctx, call{path: path, open: true})
@@ -97,8 +98,9 @@ func (x *exchange) endpoint(ctx context.Context) (string, error) {
 	}
 	u, err := url.Parse(found.Endpoint)
 	base, baseErr := url.Parse(x.client.at.url)
-	if err != nil || baseErr != nil || u.Scheme != "https" && (u.Scheme != base.Scheme || u.Host != base.Host) {
-		return "", x.fault(procedure.ErrUnreadable, "names a token_endpoint that is neither https nor at "+x.client.at.url, "correct the server's own address in Configuration > Nodes")
+	if err != nil || baseErr != nil || !strings.EqualFold(u.Hostname(), base.Hostname()) || u.Scheme != "https" && (u.Scheme != base.Scheme || u.Host != base.Host) {
+		elsewhere := x.client.clean(call{}, fmt.Sprintf("names a token_endpoint that is not at that address, and is shown no ID token: %q", found.Endpoint))
+		return "", x.fault(procedure.ErrUnreadable, elsewhere, "set "+x.client.at.setting+" to the address that Octopus Server calls itself by, correct that one in Configuration > Nodes, or use "+settingKey)
 	}
 	return found.Endpoint, nil
 }

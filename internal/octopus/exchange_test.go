@@ -147,7 +147,10 @@ func TestExchangeRefused(t *testing.T) {
 		"html":        {keyless{status: 200, answer: `<html>`}, procedure.ErrUnreadable, "no access token"},
 		"control":     {keyless{status: 200, answer: `{"access_token":"a\nb","expires_in":3600}`}, procedure.ErrUnreadable, "no access token"},
 		"endless":     {keyless{status: 200, answer: `{"access_token":"abc"}`}, procedure.ErrUnreadable, "does not say when"},
-		"elsewhere":   {keyless{endpoint: "http://elsewhere.example.com/token"}, procedure.ErrUnreadable, "neither https nor at"},
+		"elsewhere":   {keyless{endpoint: "https://elsewhere.example.com/token/v1"}, procedure.ErrUnreadable, `shown no ID token: "https://elsewhere.example.com/token/v1" (set OCTOPUS_URL to`},
+		"in_clear":    {keyless{endpoint: "http://elsewhere.example.com/token"}, procedure.ErrUnreadable, "shown no ID token"},
+		"other_port":  {keyless{endpoint: "http://127.0.0.1:1/token/v1"}, procedure.ErrUnreadable, "shown no ID token"},
+		"by_userinfo": {keyless{endpoint: "https://127.0.0.1@elsewhere.example.com/token/v1"}, procedure.ErrUnreadable, "shown no ID token"},
 		"no_id_token": {keyless{idErr: errors.New("GitHub refused")}, procedure.ErrUnreachable, "id-token: write"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -82,7 +82,7 @@ func withTask(number int, result uint32, files map[string]any) func(testing.TB, 
 		defer m.mu.Unlock()
 		m.folders[workerFolder] = ""
 		one := &task{folder: workerFolder, name: workerName, enabled: true, state: number, result: result}
-		if number == taskRunning {
+		if one.runs() {
 			_, cancel := context.WithCancel(m.session)
 			one.stop = func() { cancel(); go m.ended(one) }
 		}
@@ -267,6 +267,7 @@ func states() []state {
 		{name: "after a reboot", prepare: locked(func(m *Machine) { m.boots++; m.bootTime = m.clock.Now().Add(-10 * time.Minute) })},
 		{name: "service does not start", faults: "service-wont-start", prepare: locked(func(m *Machine) { m.boots++; stopAll(m) })},
 		{name: "worker installing", prepare: withTask(taskRunning, taskStillRuns, installingWork())},
+		{name: "worker queued", prepare: withTask(taskQueued, taskIsQueued, installingWork())},
 		{name: "worker searching", prepare: withTask(taskRunning, taskStillRuns, searchingWork())},
 		{name: "worker done", prepare: withTask(taskReady, 0, doneWork())},
 		{name: "worker died", prepare: withTask(taskReady, taskKilled, installingWork())},

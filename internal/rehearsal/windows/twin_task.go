@@ -26,9 +26,12 @@ func (t *twin) task(name string) *task {
 	return &c
 }
 
+// runs: a task that has been started is not started again beside itself.
+func (t *task) runs() bool { return t != nil && (t.state == taskQueued || t.state == taskRunning) }
+
 func (t *twin) workerRuns() bool {
 	w := t.worker()
-	return w != nil && w.state == taskRunning
+	return w.runs()
 }
 
 // workMode is what the worker was told to do; what cannot be read might be an installation.

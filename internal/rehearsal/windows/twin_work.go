@@ -67,7 +67,7 @@ func twinFollow(t *twin) error {
 	idle, over := 0, 0
 	for {
 		task := t.worker()
-		runs := task != nil && task.state == taskRunning
+		runs := task.runs()
 		mine := t.isOurs("work.json")
 		if mine {
 			line = t.progress(line)

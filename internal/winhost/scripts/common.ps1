@@ -81,6 +81,10 @@ function Set-Property([object]$Object, [string]$Name, [object]$Value) {
     $Object.PSObject.Properties.Add([System.Management.Automation.PSNoteProperty]::new($Name, $Value))
 }
 
+# Get-Now is for deadlines and durations: local time leaps by an hour when summer time begins or ends, which is at an
+# hour at which people patch.
+function Get-Now { return (Get-Date).ToUniversalTime() }
+
 # ConvertTo-UnixTime turns a date into whole seconds since 1970; no ISO date crosses PowerShell, because
 # Windows PowerShell and PowerShell 7 read them differently.
 function ConvertTo-UnixTime([DateTime]$Time) {

@@ -62,14 +62,14 @@ function Complete-Follow([string]$End, [object]$Result = $null, [string]$Code = 
 
 $state = @{ line = [int]$Request.line; read = 0; rest = ''; reader = $null }
 $scheduler = Connect-Scheduler
-$deadline = (Get-Date).AddSeconds($Request.follow)
+$deadline = (Get-Now).AddSeconds($Request.follow)
 $activity = Get-Activity
-$sampled = Get-Date; $renewed = Get-Date
+$sampled = Get-Now; $renewed = Get-Now
 $idle = 0; $over = 0
 while ($true) {
     # In this order: a worker that ends in between has written its result before.
     $task = Find-Task $scheduler
-    $runs = $null -ne $task -and [int]$task.State -eq $TaskRunning
+    $runs = $null -ne $task -and [int]$task.State -in $TaskRuns
     $mine = (Read-Property (Read-WorkFile 'work.json') 'job' '') -ceq $Request.job
     if ($mine) { Read-Progress }
     $result = Read-WorkFile 'result.json'
@@ -86,12 +86,12 @@ while ($true) {
         Complete-Follow 'died' $null $code
         break
     }
-    if ((Get-Date) -ge $deadline) { Complete-Follow 'running'; break }
-    if (((Get-Date) - $sampled).TotalSeconds -ge 30) {
+    if ((Get-Now) -ge $deadline) { Complete-Follow 'running'; break }
+    if (((Get-Now) - $sampled).TotalSeconds -ge 30) {
         $now = Get-Activity
         if ($now -ne $activity) { Write-Sign ([ordered]@{ line = $state.line; alive = $now }) }
-        $activity = $now; $sampled = Get-Date
+        $activity = $now; $sampled = Get-Now
     }
-    if (((Get-Date) - $renewed).TotalSeconds -ge 240) { Update-Lease (Read-Property $Request 'lease'); $renewed = Get-Date }
+    if (((Get-Now) - $renewed).TotalSeconds -ge 240) { Update-Lease (Read-Property $Request 'lease'); $renewed = Get-Now }
     Start-Sleep -Seconds 2
 }

@@ -35,11 +35,11 @@ function Get-Work([string[]]$Kinds) {
 
 # Wait-Work awaits what Hyper-V does with the machine, such as for a call whose answer was lost.
 function Wait-Work([string[]]$Kinds) {
-    $deadline = (Get-Date).AddSeconds(600)
+    $deadline = (Get-Now).AddSeconds(600)
     while ($true) {
         $work = @(Get-Work $Kinds)
         if (-not $work.Count) { return }
-        if ((Get-Date) -ge $deadline) { Stop-WithError -Kind 'checkpoint' -Message ('Hyper-V is still at work on the virtual machine {0}: {1}' -f $machine.Name, ($work -join ', ')) }
+        if ((Get-Now) -ge $deadline) { Stop-WithError -Kind 'checkpoint' -Message ('Hyper-V is still at work on the virtual machine {0}: {1}' -f $machine.Name, ($work -join ', ')) }
         Start-Sleep -Seconds 2
     }
 }

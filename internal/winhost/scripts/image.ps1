@@ -9,8 +9,7 @@ $ImageFiles = 'image.ps1', 'image.json', 'image-result.json'
 function Get-ImageState([object]$Scheduler) {
     $task = Find-Task $Scheduler 'image'
     if ($null -eq $task) { return 'absent' }
-    # 2: queued, 4: running
-    if ([int]$task.State -in 2, 4) { return 'running' }
+    if ([int]$task.State -in $TaskRuns) { return 'running' }
     # 0x00041303: has not run yet, 0x00041325: queued
     if (('0x{0:X8}' -f $task.LastTaskResult) -in '0x00041303', '0x00041325') { return 'new' }
     return 'over'
@@ -25,9 +24,9 @@ function Remove-ImageFiles {
 
 # Stop-Image ends a task that only looks; what is being taken or removed is never cut short like that.
 function Stop-Image([object]$Scheduler, [object]$Order) {
-    $deadline = (Get-Date).AddSeconds(60)
+    $deadline = (Get-Now).AddSeconds(60)
     while ((Get-ImageState $Scheduler) -eq 'running') {
-        if ((Read-Property $Order 'action' 'take') -in 'take', 'remove' -or (Get-Date) -ge $deadline) {
+        if ((Read-Property $Order 'action' 'take') -in 'take', 'remove' -or (Get-Now) -ge $deadline) {
             Stop-WithError -Kind 'busy' -Message ('the task \octopatch\image is still at work: {0}' -f (Read-Property $Order 'job' '?'))
         }
         (Find-Task $Scheduler 'image').Stop(0)
@@ -75,7 +74,7 @@ if ($Request.action -eq 'stop') {
     Start-Image $scheduler $job
 }
 
-$began = Get-Date; $renewed = Get-Date; $asked = Get-Date; $said = ''; $over = 0; $idle = 0
+$began = Get-Now; $renewed = Get-Now; $asked = Get-Now; $said = ''; $over = 0; $idle = 0
 while ($true) {
     # In this order: a task that ends in between has written its result before.
     $state = Get-ImageState $scheduler
@@ -85,7 +84,7 @@ while ($true) {
         # The process takes a moment to go; it has nothing left to do.
         if ($state -ne 'running' -or $over -ge 15) { Complete-Image 'done' $result; break }
     }
-    if ($state -eq 'running' -or ($state -eq 'new' -and ((Get-Date) - $began).TotalSeconds -lt 300)) { $idle = 0 } else { $idle++ }
+    if ($state -eq 'running' -or ($state -eq 'new' -and ((Get-Now) - $began).TotalSeconds -lt 300)) { $idle = 0 } else { $idle++ }
     if ($idle -ge 3) {
         $task = Find-Task $scheduler 'image'
         $code = ''
@@ -93,12 +92,12 @@ while ($true) {
         Complete-Image 'died' $null $code
         break
     }
-    if (((Get-Date) - $began).TotalSeconds -ge [int]$Request.follow) { Complete-Image 'running'; break }
-    if ($job -like 'take *' -and ((Get-Date) - $asked).TotalSeconds -ge 10) {
+    if (((Get-Now) - $began).TotalSeconds -ge [int]$Request.follow) { Complete-Image 'running'; break }
+    if ($job -like 'take *' -and ((Get-Now) - $asked).TotalSeconds -ge 10) {
         $now = Get-Said
         if ($now -and $now -ne $said) { Write-Sign ([ordered]@{ said = $now }); $said = $now }
-        $asked = Get-Date
+        $asked = Get-Now
     }
-    if (((Get-Date) - $renewed).TotalSeconds -ge 240) { Update-Lease (Read-Property $Request 'lease'); $renewed = Get-Date }
+    if (((Get-Now) - $renewed).TotalSeconds -ge 240) { Update-Lease (Read-Property $Request 'lease'); $renewed = Get-Now }
     Start-Sleep -Seconds 2
 }

@@ -8,13 +8,13 @@ $CopyPath = Join-Path $FolderPath 'copy.json' # of another node's journal; see c
 # Open-Lock keeps every other process of octopatch from the lease until the answer is disposed of. The file is
 # open exclusively, so a process that dies lets it go.
 function Open-Lock {
-    $deadline = (Get-Date).AddSeconds(60)
+    $deadline = (Get-Now).AddSeconds(60)
     while ($true) {
         Open-Folder
         try { return [IO.File]::Open($LockPath, [IO.FileMode]::OpenOrCreate, [IO.FileAccess]::ReadWrite, [IO.FileShare]::None) }
         catch {
             # Another process has it, or has just removed the folder.
-            if ((Get-Date) -ge $deadline) { throw }
+            if ((Get-Now) -ge $deadline) { throw }
             Start-Sleep -Milliseconds 200
         }
     }

@@ -13,8 +13,8 @@ function Get-Awaited([string]$Boot) {
     return ''
 }
 
-$deadline = (Get-Date).AddSeconds($Request.limit)
-$boot = ''; $said = ''; $last = Get-Date; $since = Get-Date; $facts = $null
+$deadline = (Get-Now).AddSeconds($Request.limit)
+$boot = ''; $said = ''; $last = Get-Now; $since = Get-Now; $facts = $null
 while ($true) {
     try {
         $facts = Get-WindowsFacts (Get-CimInstance -ClassName Win32_OperatingSystem)
@@ -23,18 +23,18 @@ while ($true) {
         $awaited = 'Windows to answer: ' + (Get-ErrorText $_)
     }
     # Whatever is missing, or another restart, begins the quiet period anew.
-    if ($awaited -or ($null -ne $facts -and $facts.boot -ne $boot)) { $since = Get-Date }
+    if ($awaited -or ($null -ne $facts -and $facts.boot -ne $boot)) { $since = Get-Now }
     if ($null -ne $facts) { $boot = $facts.boot }
     if (-not $awaited) {
-        if (((Get-Date) - $since).TotalSeconds -ge $Request.quiet) { break }
+        if (((Get-Now) - $since).TotalSeconds -ge $Request.quiet) { break }
         $awaited = 'a quiet period of {0} s' -f $Request.quiet
     }
     # Said again now and then, so that the runner can tell a host that went down from one that waits.
-    if ($awaited -ne $said -or ((Get-Date) - $last).TotalSeconds -ge 15) {
+    if ($awaited -ne $said -or ((Get-Now) - $last).TotalSeconds -ge 15) {
         Write-Sign ([ordered]@{ waiting = $awaited })
-        $said = $awaited; $last = Get-Date
+        $said = $awaited; $last = Get-Now
     }
-    if ((Get-Date) -ge $deadline) {
+    if ((Get-Now) -ge $deadline) {
         Write-Answer ([ordered]@{ ready = $false; waiting = $awaited; windows = $facts })
         exit 0
     }

@@ -5,7 +5,7 @@ function Wait-Service([object]$Controller, [string]$State, [DateTime]$Deadline) 
     while ($true) {
         $Controller.Refresh()
         if ([string]$Controller.Status -eq $State) { return $true }
-        if ((Get-Date) -ge $Deadline) { return $false }
+        if ((Get-Now) -ge $Deadline) { return $false }
         Start-Sleep -Milliseconds 500
     }
 }
@@ -13,12 +13,12 @@ function Wait-Service([object]$Controller, [string]$State, [DateTime]$Deadline) 
 # Stop-OneService asks until the service takes it: one that is just starting refuses the control.
 function Stop-OneService([object]$Controller, [int]$Seconds) {
     Update-Lease (Read-Property $Request 'lease')
-    $deadline = (Get-Date).AddSeconds($Seconds)
+    $deadline = (Get-Now).AddSeconds($Seconds)
     while ($true) {
         $Controller.Refresh()
         $state = [string]$Controller.Status
         if ($state -eq 'Stopped') { return }
-        if ((Get-Date) -ge $deadline) {
+        if ((Get-Now) -ge $deadline) {
             Stop-WithError -Kind 'service' -Message ('service {0} is {1} after {2} s instead of Stopped' -f $Controller.Name, $state, $Seconds)
         }
         if ($state -eq 'Running' -or $state -eq 'Paused') {
@@ -26,7 +26,7 @@ function Stop-OneService([object]$Controller, [int]$Seconds) {
             try { $Controller.Stop() } catch { $refused = $_ }
             $Controller.Refresh()
             # It may have begun to stop in between, which is what was asked for.
-            if ($null -ne $refused -and [string]$Controller.Status -eq $state -and (Get-Date).AddSeconds(1) -ge $deadline) { throw $refused }
+            if ($null -ne $refused -and [string]$Controller.Status -eq $state -and (Get-Now).AddSeconds(1) -ge $deadline) { throw $refused }
         }
         Start-Sleep -Milliseconds 500
     }
@@ -36,13 +36,13 @@ function Stop-OneService([object]$Controller, [int]$Seconds) {
 # up yet. The answer is empty, or says why the service does not run.
 function Start-OneService([object]$Controller, [int]$Seconds) {
     Update-Lease (Read-Property $Request 'lease')
-    $deadline = (Get-Date).AddSeconds($Seconds)
+    $deadline = (Get-Now).AddSeconds($Seconds)
     $refused = ''
     while ($true) {
         $Controller.Refresh()
         $state = [string]$Controller.Status
         if ($state -eq 'Running') { return '' }
-        if ((Get-Date) -ge $deadline) {
+        if ((Get-Now) -ge $deadline) {
             return ('service {0} is {1} after {2} s instead of Running {3}' -f $Controller.Name, $state, $Seconds, $refused).Trim()
         }
         if ($state -eq 'Paused') { $Controller.Continue() }

@@ -33,9 +33,9 @@ function Get-HostPrior([object]$Recorded, [object[]]$All, [object[]]$Controllers
 
 # Wait-Watchdogs lets a watchdog that is at work finish: it would start what we stop.
 function Wait-Watchdogs {
-    $deadline = (Get-Date).AddSeconds(90)
+    $deadline = (Get-Now).AddSeconds(90)
     while (@(Get-Watchdogs | Where-Object { [string]$_.State -eq 'Running' }).Count) {
-        if ((Get-Date) -ge $deadline) { Stop-WithError -Kind 'service' -Message 'a watchdog task is still running after 90 s' }
+        if ((Get-Now) -ge $deadline) { Stop-WithError -Kind 'service' -Message 'a watchdog task is still running after 90 s' }
         Start-Sleep -Seconds 2
     }
 }

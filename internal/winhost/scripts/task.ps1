@@ -3,7 +3,7 @@
 # network logon cannot go on to a share.
 
 $TaskFolder = '\octopatch'
-$TaskRunning = 4
+$TaskRuns = 2, 4 # queued, running: a task that has been started is not started again beside itself
 
 function Connect-Scheduler {
     $scheduler = New-Object -ComObject Schedule.Service
@@ -33,7 +33,7 @@ function Find-Task([object]$Scheduler, [string]$Name = 'worker') {
 
 function Test-WorkerRuns([object]$Scheduler) {
     $task = Find-Task $Scheduler
-    return $null -ne $task -and [int]$task.State -eq $TaskRunning
+    return $null -ne $task -and [int]$task.State -in $TaskRuns
 }
 
 # Read-WorkFile reads one of the worker's files, or $null when it is absent or not whole.
@@ -45,13 +45,13 @@ function Read-WorkFile([string]$Name) {
 
 # Stop-Worker ends a worker that only searches or downloads. An installation is never cut short.
 function Stop-Worker([object]$Scheduler) {
-    $deadline = (Get-Date).AddSeconds(60)
+    $deadline = (Get-Now).AddSeconds(60)
     while (Test-WorkerRuns $Scheduler) {
         $work = Read-WorkFile 'work.json'
         if ((Read-Property $work 'mode' 'install') -eq 'install') {
             Stop-WithError -Kind 'busy' -Message ('the worker of job {0} is still installing' -f (Read-Property $work 'job' '?'))
         }
-        if ((Get-Date) -ge $deadline) { Stop-WithError -Kind 'busy' -Message 'the worker does not end' }
+        if ((Get-Now) -ge $deadline) { Stop-WithError -Kind 'busy' -Message 'the worker does not end' }
         (Find-Task $Scheduler).Stop(0)
         Start-Sleep -Seconds 1
     }

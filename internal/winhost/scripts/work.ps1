@@ -4,15 +4,16 @@
 
 # Wait-Started waits until the task has begun: minutes on a small host just after boot.
 function Wait-Started([object]$Scheduler, [int]$Seconds) {
-    $deadline = (Get-Date).AddSeconds($Seconds)
+    $deadline = (Get-Now).AddSeconds($Seconds)
     while ($true) {
         $task = Find-Task $Scheduler
         if ($null -eq $task) { Stop-WithError -Kind 'task' -Message 'the scheduled task is gone before it began' }
-        if ([int]$task.State -eq $TaskRunning) { return }
+        # 4: running
+        if ([int]$task.State -eq 4) { return }
         $last = '0x{0:X8}' -f $task.LastTaskResult
         # 0x00041303: has not run yet, 0x00041325: queued, 0x00041301: runs
         if ($last -notin '0x00041303', '0x00041325', '0x00041301') { return }
-        if ((Get-Date) -ge $deadline) {
+        if ((Get-Now) -ge $deadline) {
             Stop-WithError -Kind 'task' -Message ('the scheduled task has not begun after {0} s' -f $Seconds) -Code $last
         }
         Start-Sleep -Seconds 1

@@ -143,11 +143,10 @@ func (t *twin) activity() string {
 // downloaded counts the bytes of what Windows Update has fetched.
 func (t *twin) downloaded() (bytes int64) {
 	_ = filepath.WalkDir(t.m.downloads(), func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return nil
-		}
-		if info, err := entry.Info(); err == nil {
-			bytes += info.Size()
+		if err == nil && !entry.IsDir() {
+			if info, err := entry.Info(); err == nil { // it may be gone by now
+				bytes += info.Size()
+			}
 		}
 		return nil
 	})

@@ -15,7 +15,7 @@ func TestPreflightKnowsTheMachine(t *testing.T) {
 	known := map[string]words{
 		"auto-reboot-policy":    {policies, policies},
 		"rival-agent":           {"Microsoft Configuration Manager (service CcmExec)", "Microsoft Configuration Manager (service CcmExec)"},
-		"clock-skew":            {"the clocks of runner and host differ by 7m", "the clocks of runner and host differ by 7m"},
+		"clock-skew":            {"the clocks of runner and host differ by 7 min", "the clocks of runner and host differ by 7 min"},
 		"low-disk":              {"only 6144 MB are free on the system drive", "only 6144 MB are free on the system drive"},
 		"disk-full":             {"only 180 MB are free on the system drive", "180 MB are free on the system drive, and the updates need some "},
 		"wsus-down":             {"its update server http://127.0.0.1:1/ does not answer", "updates cannot be searched or downloaded: node OCTO-01: the update server did not answer in time (HTTP 408) 0x8024401C"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,11 +40,20 @@ func interruptible() (ctx context.Context, unread, end context.CancelFunc) {
 		select {
 		case <-ended:
 		case <-timer.C:
-			fmt.Fprintln(os.Stderr, "octopatch: interrupted, and not all could be undone in time; octopatch status shows where it stands. Next: octopatch run")
+			fmt.Fprintln(os.Stderr, "octopatch: interrupted, and not all could be undone in time; octopatch status shows where it stands. Next: octopatch "+asked(os.Args[1:], os.Getenv("OCTOPATCH_PHASE")))
 			os.Exit(engine.ExitInterrupted)
 		}
 	})
 	return ctx, unread, func() { close(ended); stop(); unread() }
+}
+
+// asked is the command that this process was started with: what was interrupted goes on by the same, in the environment
+// that it was started in.
+func asked(args []string, phase string) string {
+	if len(args) > 0 {
+		return strings.TrimLeft(args[0], "-")
+	}
+	return phase
 }
 
 // standard is standard output or standard error; a write that fails means that nobody reads it any more.

@@ -29,6 +29,9 @@ func (s *session) engineCommand(ctx context.Context, do func(context.Context, *e
 	started := clk.Now()
 	s.sink.Event(procedure.Event{Type: procedure.RunStarted, Time: started, Run: w.engine.Run, Message: s.command.name + " of " + s.settings.URL})
 	result := do(ctx, w.engine)
+	if result.Exit == engine.ExitInterrupted && result.Next == "" { // nothing is left to undo: the same once more
+		result.Next = "octopatch " + s.command.name
+	}
 	ended := clk.Now()
 	seconds := ended.Sub(started).Seconds()
 	if result.Exit == engine.ExitRefused && !s.jsonLog() {

@@ -99,7 +99,11 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		t.stopped = true
 		return true
 	}
-	j2, err := t.host.Record(ctx, t.book.Note(p.Name, "ended: "+string(r.Kind)))
+	words := "ended: " + string(r.Kind)
+	if errors.Is(r.Err, errInterrupted) {
+		words = errInterrupted.Error()
+	}
+	j2, err := t.host.Record(ctx, t.book.Note(p.Name, words))
 	if err == nil {
 		err = t.book.Took(j2)
 	}
@@ -133,6 +137,9 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 	}
 	if err != nil {
 		return nil, "", nil, err
+	}
+	if p.Name == procedure.Exit && t.finished != nil { // it looks once more whether the node serves, and removes what is left
+		t.facts.Journal, t.finished = t.finished, nil
 	}
 	_, err = e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time)
 	if err := errors.Join(err, e.mapHost(nil, t), e.mayRun(p, t)); err != nil {

@@ -53,6 +53,11 @@ func (h *fakeHost) Take(_ context.Context, c procedure.Claim) (procedure.Claimed
 	return got, nil
 }
 
+func (h *fakeHost) LetGo() {
+	defer h.n.w.locked()()
+	h.nonce, h.renewed = "", time.Time{}
+}
+
 func (h *fakeHost) Release(context.Context) error {
 	defer h.n.w.locked()()
 	h.n.w.tries("host release " + h.n.state.Name)

@@ -167,8 +167,8 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = e.goOn(t)
 	note := t.book.Note(phase, "held: "+t.report.Reason)
+	t.report.Next = e.goOn(t)
 	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
 	if err != nil {
@@ -263,8 +263,9 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 // switch stays armed.
 func (e *Engine) leave(ctx context.Context, t *target, phase string) {
 	t.held = true
-	t.report.Next = procedure.GoOn
-	if _, err := t.host.Record(ctx, t.book.Note(phase, t.report.Reason)); err != nil {
+	note := t.book.Note(phase, t.report.Reason)
+	t.report.Next = e.goOn(t)
+	if _, err := t.host.Record(ctx, note); err != nil {
 		e.warn(t.name, "where it stands could not be written to the host: %v", err)
 	}
 }

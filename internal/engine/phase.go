@@ -56,7 +56,7 @@ func (e *Engine) ended(p procedure.Phase, t *target, step *procedure.Step, r pro
 		seconds = 0
 	}
 	if t != nil {
-		if t.book != nil && r.Kind != procedure.Skipped {
+		if t.book != nil && r.Kind != procedure.Skipped && !errors.Is(r.Err, errInterrupted) { // that one has not ended: it goes on
 			record := procedure.PhaseRecord{Result: r.Kind, Reason: r.Reason, Ended: now.Unix()}
 			if begun {
 				record.Began = began

@@ -134,6 +134,12 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 		read = append(read, t)
 	}
 	faults = append(faults, e.compareAll(read))
+	_ = e.each(read, func(t *target) error { // status tells, and refuses nothing
+		if err := e.checkPrecaution(ctx, t); err != nil && ctx.Err() == nil {
+			e.warn(t.name, "whether an earlier run has left a precaution there could not be told in full: %v", errors.Unwrap(err))
+		}
+		return nil
+	})
 	var open []procedure.Standing
 	for _, t := range read {
 		e.tellFired(t)

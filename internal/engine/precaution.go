@@ -34,21 +34,28 @@ func (e *Engine) checkPrecaution(ctx context.Context, t *target) error {
 		return nil
 	}
 	left, err := e.Provider.Check(ctx, t.machine())
-	if err != nil {
-		return named{t.name, err}
-	}
-	own := ""
-	if t.facts.Journal != nil {
-		own = procedure.PointName(t.facts.Journal.Run, t.name)
-	}
 	var others []procedure.Leftover
 	for _, l := range left {
-		if !strings.EqualFold(l.Name, own) {
+		if !strings.EqualFold(l.Name, t.ownPoint()) {
 			others = append(others, l)
 		}
 	}
 	for _, words := range procedure.WarnOfLeftovers(others, e.Clock.Now()) {
 		e.warn(t.name, "%s", words)
 	}
+	if err != nil {
+		return named{t.name, err}
+	}
 	return nil
+}
+
+// ownPoint is the name of the precaution that the node's open run has taken, or the one that has ended and could not
+// remove all; "" without a run.
+func (t *target) ownPoint() string {
+	for _, j := range []*procedure.Journal{t.facts.Journal, t.finished} {
+		if j != nil {
+			return procedure.PointName(j.Run, t.name)
+		}
+	}
+	return ""
 }

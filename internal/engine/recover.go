@@ -35,8 +35,8 @@ func (e *Engine) Recover(ctx context.Context) Result {
 	began := e.Clock.Now()
 	topology := t.book.Journal().Topology
 	t.report.Before, t.report.After = t.facts.Windows, t.facts.Windows
-	r := e.recoverNode(ctx, t, topology)
-	if errors.Is(r.Err, procedure.ErrRefused) {
+	r, refused := e.recoverNode(ctx, t, topology)
+	if refused {
 		return e.refused(r.Err)
 	}
 	t.report.Result, t.report.Reason = r.Kind, r.Reason
@@ -44,19 +44,38 @@ func (e *Engine) Recover(ctx context.Context) Result {
 	return e.result(ctx, &survey{topology: topology, targets: []*target{t}, version: t.book.Octopus().Version}, false)
 }
 
-// recoverNode runs the phase, and leaves the node open and clean, or held.
-func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.Topology) procedure.Result {
+// recoverNode runs the phase, and leaves the node open and clean, or held; refused says that nothing was changed.
+func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.Topology) (r procedure.Result, refused bool) {
 	p := procedure.Recovery()
-	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
-	switch {
-	case r.Kind == procedure.Done:
+	step := e.step(t, topology, p.Name)
+	r = e.phase(ctx, p, t, step)
+	if r.Kind == procedure.Done {
 		t.held, t.report.Next = false, ""
 		e.clear(ctx, t)
-	case !errors.Is(r.Err, procedure.ErrRefused):
-		e.closeAgain(ctx, t, topology)
-		e.hold(ctx, t, p.Name)
+		return r, false
 	}
-	return r
+	if errors.Is(r.Err, procedure.ErrRefused) && !step.Reverting {
+		return r, true
+	}
+	if ctx.Err() != nil {
+		e.regain(e.grace, t)
+		e.leave(e.grace, t, p.Name)
+		return r, false
+	}
+	if step.Reverting {
+		e.regain(ctx, t)
+	}
+	e.closeAgain(ctx, t, topology)
+	e.hold(ctx, t, p.Name)
+	return r, false
+}
+
+// regain takes the lease of the host again where a revert that did not end well has let it go. Where the host does not
+// answer, or has another's by now, what is written next says so.
+func (e *Engine) regain(ctx context.Context, t *target) {
+	if t.host.Renewed().IsZero() {
+		_, _ = t.host.Take(ctx, procedure.Claim{Run: e.Run, Owner: e.Owner, Attempt: e.Attempt, Nonce: e.Nonce, Every: procedure.LeaseWorking})
+	}
 }
 
 // recoverByItself is what OCTOPATCH_ON_FAILURE=recover does with a node that would be held. A login that the
@@ -68,14 +87,16 @@ func (e *Engine) recoverByItself(ctx context.Context, t *target, topology proced
 		return
 	}
 	e.warn(t.name, "its health is not proved; going back to the precaution %s (OCTOPATCH_ON_FAILURE=recover)", taken.Name)
-	r := e.recoverNode(ctx, t, topology)
+	r, refused := e.recoverNode(ctx, t, topology)
 	if r.Kind == procedure.Done {
 		t.report.Result = procedure.Failed // it serves, and is not patched
 		t.report.Reason += "; recovered: it serves as before patching"
 		return
 	}
-	t.report.Result = worse(t.report.Result, r.Kind)
 	t.report.Reason += "; recover: " + r.Reason
+	if !refused { // then the node is held as it was, and that is known
+		t.report.Result = worse(t.report.Result, r.Kind)
+	}
 }
 
 // recoverTarget finds the node, the newest journal of its open run, and the other hosts that answer: somebody who works
@@ -128,6 +149,8 @@ func (e *Engine) openNewest(t *target, others []*target, readErr error) error {
 	case j == nil && readErr != nil:
 		return errors.Join(readErr, procedure.Refuse("OCTOPATCH_STATE_DIR", fmt.Sprintf("has no copy of a journal of node %s, and the host does not answer", t.name),
 			"revert the machine by hand; once it is up, run octopatch start and octopatch exit for the node"))
+	case j == nil && t.finished != nil:
+		return procedure.Refuse("node "+t.name, "run "+t.finished.Run+" has ended there and put everything back; only what is octopatch's own is left", "it is removed by: "+procedure.With("OCTOPATCH_NODE", t.name)+"octopatch exit")
 	case j == nil:
 		return procedure.Refuse("node "+t.name, "no run is open on it, so there is nothing to recover from", "octopatch status shows where runs stand")
 	case e.Resume != "" && j.Run != e.Resume:

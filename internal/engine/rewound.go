@@ -175,6 +175,11 @@ func (e *Engine) tidy(ctx context.Context, t *target) error {
 	if t.finished == nil {
 		return nil
 	}
+	if p := t.finished.Precaution; p != nil && p.State == procedure.PrecautionTaken { // ended right before it was removed
+		t.book = procedure.OpenBook(*t.finished, e.Clock, e.keep)
+		e.step(t, t.finished.Topology, procedure.Exit).EndPrecaution(ctx)
+		t.report.Precaution = nil // it is no precaution of this run
+	}
 	if err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.finished.Run) }); err != nil {
 		return procedure.Refuse("node "+t.name, fmt.Sprintf("run %s has ended there, and its folder still cannot be removed: %v", t.finished.Run, err), byHand)
 	}

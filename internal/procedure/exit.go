@@ -28,13 +28,13 @@ var exit = Phase{
 	},
 	Verify: func(ctx context.Context, s *Step) error {
 		if s.Book.Octopus().Drained { // it was drained before us: it answers 418 for ever, and that is as it was
-			s.endPrecaution(ctx)
+			s.EndPrecaution(ctx)
 			return nil
 		}
 		if err := s.staysHealthy(ctx); err != nil {
 			return err
 		}
-		s.endPrecaution(ctx)
+		s.EndPrecaution(ctx)
 		return nil
 	},
 }

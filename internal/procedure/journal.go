@@ -47,16 +47,20 @@ type PhaseRecord struct {
 // Brought is what patch has done to a machine. Times are Unix seconds; 0: not yet.
 type Brought struct {
 	Installed []BroughtUpdate `json:"installed"`
+	Failed    []BroughtUpdate `json:"failed,omitempty"`
 	Reboots   int             `json:"reboots"`  // that were asked for
 	HostDown  int64           `json:"hostDown"` // the first of them
 	Back      int64           `json:"back"`     // from the last that was seen to end
 }
 
-// BroughtUpdate is an update that Windows reported as installed.
+// BroughtUpdate is an update that Windows reported as installed, or why it was not.
 type BroughtUpdate struct {
 	ID    string   `json:"id"`
 	Title string   `json:"title"`
 	KBs   []string `json:"kbs"`
+	Code  string   `json:"code,omitempty"`
+	Words string   `json:"words,omitempty"`
+	Next  string   `json:"next,omitempty"`
 }
 
 // OctopusPrior is what Octopus looked like before this run changed it, and what this run changed. Only
@@ -155,6 +159,9 @@ func (j Journal) Finished() bool {
 func (j Journal) Next() string {
 	if j.Deadman != nil && j.Host != nil && j.Host.Restored { // the service runs, and the node is closed
 		return Exit
+	}
+	if j.Intent != nil && j.Intent.Phase == Recover { // a revert that was begun is finished before anything else
+		return Recover
 	}
 	var last Phase
 	next := Enter

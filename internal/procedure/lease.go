@@ -65,6 +65,9 @@ type Locker interface {
 	Pace(every time.Duration)
 	// Renewed is when a call of this Host last renewed it; now, while a call is on its way.
 	Renewed() time.Time
+	// LetGo makes the calls from now on go without the lease, until it is taken again; it asks the host nothing, so that the
+	// lease there still keeps everybody else away.
+	LetGo()
 	// Release lets the lease go. Where no run is open it removes all that is ours from the host.
 	Release(ctx context.Context) error
 }

@@ -140,7 +140,7 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	}
 	r.Book.JobEnded()
 	r.Report.Add(result)
-	r.Book.Brought(r.Report.Brought(r.reboots))
+	defer r.brought()
 	for _, w := range result.Warnings {
 		r.warn("Windows Update warns: %s", w)
 	}
@@ -173,6 +173,12 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	}
 	// What an earlier process installed may not be told any more, and more may be offered after its reboot.
 	return progress || begunBefore, r.reboot(ctx)
+}
+
+// brought notes for whoever goes on what came of it so far; it travels with the next Change.
+func (r *rounds) brought() {
+	r.Report.Failed = r.failed
+	r.Book.Brought(r.Report.Brought(r.reboots))
 }
 
 // begunBefore: the last that an earlier process has done was to tell the worker to install.
@@ -261,7 +267,7 @@ func (r *rounds) patched(ctx context.Context, pendingBefore string) error {
 	}
 	r.Report.After = facts.Windows
 	r.Report.Reboots = r.reboots
-	r.Report.Failed = r.failed
+	r.brought()
 	for _, i := range facts.Instances {
 		if strings.EqualFold(i.Node, r.Node) {
 			if err := r.sameFiles(i.Version); err != nil {

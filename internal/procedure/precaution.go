@@ -166,9 +166,14 @@ func (s *Step) takePrecaution(ctx context.Context) error {
 	return nil
 }
 
-// halfTaken removes what a failed attempt may have left: the node is opened again, and nobody would look for it.
+// halfTaken removes what a failed attempt may have left: the node is opened again, and nobody would look for it. After an
+// interrupt the journal still says that it was begun, and whoever goes on asks what became of it.
 func (s *Step) halfTaken(ctx context.Context, p Point) {
 	taken := s.Book.Journal().Precaution
+	if ctx.Err() != nil {
+		s.progress("the precaution %s was begun, and whether it is there is not known yet: whoever goes on with this run looks for it, and removes it in the end", p.Name)
+		return
+	}
 	found, err := s.Provider.Find(ctx, p)
 	if err == nil && !found {
 		taken.State = PrecautionRemoved
@@ -198,9 +203,9 @@ func (s *Step) leftPrecaution(taken *TakenPrecaution, err error) {
 	s.warn("the precaution %s may be left (%v): look for it, and remove it by hand", taken.Name, err)
 }
 
-// endPrecaution removes the recovery point once the node is healthy and soaked, or leaves it to expire as asked.
+// EndPrecaution removes the recovery point once the node is healthy and soaked, or leaves it to expire as asked.
 // That it cannot be removed is no reason to take a healthy node out of service again.
-func (s *Step) endPrecaution(ctx context.Context) {
+func (s *Step) EndPrecaution(ctx context.Context) {
 	taken := s.Book.Journal().Precaution
 	if taken == nil || taken.State == PrecautionRemoved {
 		return

@@ -49,7 +49,24 @@ func (s *Step) recover(ctx context.Context) error {
 	if err := exit.Do(ctx, s); err != nil {
 		return err
 	}
-	return exit.Verify(ctx, s)
+	if !s.Book.Octopus().Drained { // as exit.Verify
+		if err := s.staysHealthy(ctx); err != nil {
+			return err
+		}
+	}
+	s.recovered(ctx)
+	return nil
+}
+
+// recovered notes on the host that nothing is left to do there but to remove the precaution, before that is begun:
+// without it a run that goes on would take the node out of service again, to be patched, and find nothing to revert to.
+func (s *Step) recovered(ctx context.Context) {
+	now := s.Clock.Now().Unix()
+	s.Book.Ended(Exit, PhaseRecord{Result: Done, Reason: "after the revert", Began: now, Ended: now})
+	if err := s.intend(ctx, "remove the precaution, for the node is recovered"); err != nil {
+		s.warn("that the node is recovered could not be written to its host: %v", err)
+	}
+	s.EndPrecaution(ctx)
 }
 
 // mayRevert asks every guard; what it answers is the host before the revert, empty where it cannot be reached.
@@ -168,10 +185,13 @@ func (s *Step) revert(ctx context.Context, before HostFacts) error {
 	if err := s.KeepCopy(ctx, s.Book.Journal()); err != nil {
 		return err
 	}
-	if before.Windows.Boot != "" { // the revert rewinds the lease as well, and calls that held it would be refused
-		if err := s.Host.Release(ctx); err != nil {
-			return err
-		}
+	s.Reverting = true
+	// The revert rewinds the lease as well, and calls that held it would be refused from then on. Windows goes back by
+	// itself, asked under the lease.
+	if s.Provider.Rewinds() == RewindsWindows {
+		defer s.Host.LetGo()
+	} else {
+		s.Host.LetGo()
 	}
 	for try := 1; ; try++ {
 		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)

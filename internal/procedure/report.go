@@ -80,6 +80,9 @@ func (r *NodeReport) Resume(j Journal) {
 	for _, u := range what.Installed {
 		r.Installed = append(r.Installed, UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "succeeded", Succeeded: true})
 	}
+	for _, u := range what.Failed {
+		r.Failed = append(r.Failed, UpdateOutcome{ID: u.ID, Title: u.Title, KBs: u.KBs, Step: "install", Result: "failed", Code: u.Code, Words: u.Words, Next: u.Next})
+	}
 }
 
 // Brought is what patch has done to the node so far, for its journal.
@@ -93,6 +96,9 @@ func (r *NodeReport) Brought(reboots int) Brought {
 	}
 	for _, o := range r.Installed {
 		b.Installed = append(b.Installed, BroughtUpdate{ID: o.ID, Title: o.Title, KBs: o.KBs})
+	}
+	for _, o := range r.Failed {
+		b.Failed = append(b.Failed, BroughtUpdate{ID: o.ID, Title: o.Title, KBs: o.KBs, Code: o.Code, Words: o.Words, Next: o.Next})
 	}
 	return b
 }

@@ -31,9 +31,11 @@ type Step struct {
 	Patcher  Patcher                              // patches instead of Windows Update; nil where Windows Update does
 	Book     *Book                                // the node's journal
 	Report   *NodeReport
-	Notice   *Notice // filled by schedule
-	Deadman  Deadman // how stop arms the host's dead-man switch
-	Tell     func(Event)
+	// Reverting: recover has come past every guard and asks for the revert; nothing it says from then on is a refusal.
+	Reverting bool
+	Notice    *Notice // filled by schedule
+	Deadman   Deadman // how stop arms the host's dead-man switch
+	Tell      func(Event)
 
 	warned map[string]bool // what was warned of once already
 }

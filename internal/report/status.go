@@ -19,7 +19,7 @@ func Status(w io.Writer, open []procedure.Standing) {
 		}
 		fmt.Fprintf(w, "Node %s: run %s of %s is open (%s), since %s, last heard of %s\n", plain(j.Node), plain(j.Run), plain(or(j.Owner, "an unknown owner")), or(string(j.Topology), "topology unknown"), moment(began(j.Journal)), moment(j.Updated))
 		if j.Finished {
-			fmt.Fprintf(w, "  the run has ended there, and everything is put back; only octopatch's folder is left\n  next: %s removes it\n", procedure.GoOn)
+			fmt.Fprintf(w, "  the run has ended there, and everything is put back; only what is octopatch's own is left\n  next: %soctopatch exit removes it, and so does the next %s\n", procedure.With("OCTOPATCH_NODE", plain(j.Node)), procedure.GoOn)
 			continue
 		}
 		for _, p := range procedure.Phases() {

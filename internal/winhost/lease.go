@@ -154,6 +154,9 @@ func (h *Host) Take(ctx context.Context, c procedure.Claim) (procedure.Claimed, 
 	return procedure.Claimed{Held: a.Held, Lease: a.Lease, Live: a.Live, Journal: a.Journal}, nil
 }
 
+// LetGo makes the calls from now on go without the lease, which stays as it is on the host.
+func (h *Host) LetGo() { h.held.took("", 0, time.Time{}) }
+
 // Release lets the lease go, also one that was asked for and whose answer was lost. It ends as ErrTaken where the
 // lease is somebody else's by now.
 func (h *Host) Release(ctx context.Context) error {

@@ -15,6 +15,9 @@ import (
 
 var cells = flag.Int("cells", 6, "cells of the fault matrix, drawn by a seed, that are gone through in the rehearsal's world; 0: all")
 
+// cellSpeeds are those at which a cell is gone through, the next one where the machine stood still.
+var cellSpeeds = []float64{1000, 400, 100}
+
 // worldCell is one write and one fate of it, with and without the dead-man switch.
 type worldCell struct {
 	nodes   int
@@ -44,7 +47,7 @@ func TestFaultMatrixOfTheWorld(t *testing.T) {
 	}
 	for _, c := range all {
 		t.Run(fmt.Sprintf("%d node(s)/write %02d/%s/deadman %s", c.nodes, c.write, c.fate, c.deadman), func(t *testing.T) {
-			steadilyAt(t, []float64{1000, 400, 100}, func(t *attempt) { c.play(t) })
+			steadilyAt(t, cellSpeeds, func(t *attempt) { c.play(t) })
 		})
 	}
 }

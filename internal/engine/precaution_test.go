@@ -24,6 +24,7 @@ type fakeProvider struct {
 	refuses   error
 	takeFails bool
 	vanishes  bool // what was taken is not there afterwards
+	lesser    bool // what was taken is less than was asked for
 }
 
 func newProvider(w *world) *fakeProvider {
@@ -41,6 +42,9 @@ func (f *fakeProvider) Take(_ context.Context, p procedure.Point, progress func(
 		return errors.New("the service still runs")
 	}
 	if _, there := f.points[p.Node+p.Name]; there {
+		if f.lesser {
+			return &procedure.Fault{Subject: p.Node, Problem: "it was taken without quiescing"}
+		}
 		return nil
 	}
 	f.w.tries("precaution take " + p.Node)
@@ -192,6 +196,15 @@ func TestPrecautionOutcomes(t *testing.T) {
 		{"kept", func(e *Engine, _ *world, _ *fakeProvider) { e.Rules.PrecautionKeep = 72 * time.Hour }, 0, "", 1, procedure.PrecautionKept},
 		{"cannot_be_taken", func(_ *Engine, _ *world, f *fakeProvider) { f.takeFails = true }, 1, "no space", 0, procedure.PrecautionRemoved},
 		{"is_not_there_afterwards", func(_ *Engine, _ *world, f *fakeProvider) { f.vanishes = true }, 1, "did not take effect", 0, procedure.PrecautionRemoved},
+		{"is_less_than_asked_for_and_the_answer_was_lost", func(_ *Engine, w *world, f *fakeProvider) {
+			f.lesser = true
+			w.inject = func(_ int, what string) string {
+				if what == "precaution take A" {
+					return "lost"
+				}
+				return ""
+			}
+		}, 1, "without quiescing", 0, procedure.PrecautionRemoved},
 		{"refused_by_preflight", func(_ *Engine, _ *world, f *fakeProvider) {
 			f.refuses = procedure.Refuse("OCTOPATCH_X", "no such machine", "correct it")
 		}, 4, "no such machine", 0, ""},

@@ -150,7 +150,9 @@ func (v VSphere) finish(ctx context.Context, t *object.Task, err error, say func
 	if ctx.Err() != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
 		defer cancel()
-		_ = t.Cancel(last) // not every task can be
+		if refused := t.Cancel(last); refused != nil { // not every task can be
+			err = fmt.Errorf("%w; vSphere does not cancel its task, whose work may still come to be (%w)", err, refused)
+		}
 	}
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 	"github.com/octopatch/octopatch/internal/secret"
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -274,5 +275,53 @@ func TestVSphereLongNames(t *testing.T) {
 	m.Computer = "OCTOPUS-SERVERS"
 	if _, err := c.provider.Check(context.Background(), m); !errors.Is(err, procedure.ErrRefused) {
 		t.Errorf("another computer: %v", err)
+	}
+}
+
+// TestVSphereIsAskedAsChosen: memory and quiescing are asked for as they were chosen, and neither of them otherwise.
+func TestVSphereIsAskedAsChosen(t *testing.T) {
+	for _, chosen := range []struct{ memory, quiesce bool }{{false, true}, {true, false}, {false, false}} {
+		c := newVCenter(t)
+		var asked *types.CreateSnapshot_Task
+		c.model.Map().Handler = func(_ *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+			if order, is := method.Body.(*types.CreateSnapshot_Task); is {
+				asked = order
+			}
+			return nil, nil
+		}
+		c.provider.Memory, c.provider.Quiesce = chosen.memory, chosen.quiesce
+		if err := c.provider.Take(context.Background(), point("1", "run1"), quiet); err != nil {
+			t.Fatal(err)
+		}
+		if asked == nil || asked.Memory != chosen.memory || asked.Quiesce != chosen.quiesce {
+			t.Errorf("chosen %+v, asked for %+v", chosen, asked)
+		}
+	}
+}
+
+// TestVSphereDoesNotCancel: a snapshot that is not ready in time, and whose task vSphere does not cancel, may still
+// come; the error says so, and whoever looks later finds it.
+func TestVSphereDoesNotCancel(t *testing.T) {
+	c := newVCenter(t)
+	simulator.TaskDelay.MethodDelay = map[string]int{"CreateSnapshotEx": 3000, "LockHandoff": 0}
+	defer func() { simulator.TaskDelay.MethodDelay = nil }()
+	c.model.Map().Handler = func(_ *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+		if method.Name == "CancelTask" {
+			return nil, new(types.NotSupported)
+		}
+		return nil, nil
+	}
+	p := point("1", "run1")
+	limited, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := c.provider.Take(limited, p, quiet)
+	if !errors.Is(err, procedure.ErrTimeout) || !strings.Contains(err.Error(), "may still come to be") {
+		t.Errorf("got %v", err)
+	}
+	if err := c.provider.Take(context.Background(), p, quiet); err != nil { // the next one awaits it
+		t.Error(err)
+	}
+	if got := c.snapshots("DC0_H0_VM0"); !slices.Equal(got, []string{p.Name}) {
+		t.Errorf("snapshots %v", got)
 	}
 }

@@ -150,13 +150,18 @@ func (s *Step) takePrecaution(ctx context.Context) error {
 		return err
 	}
 	progress := func(text string) { s.progress("%s", text) }
-	err := s.settle(ctx, "take the precaution "+p.Name,
-		func(ctx context.Context) error {
-			limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
-			defer cancel()
-			return s.Provider.Take(limited, p, progress)
-		},
+	var lost error
+	take := func(ctx context.Context) error {
+		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
+		defer cancel()
+		lost = s.Provider.Take(limited, p, progress)
+		return lost
+	}
+	err := s.settle(ctx, "take the precaution "+p.Name, take,
 		func(ctx context.Context) (bool, error) { return s.Provider.Find(ctx, p) })
+	if err == nil && lost != nil {
+		err = take(ctx) // it is there, and only Take knows whether it is all that was asked for
+	}
 	if err != nil {
 		s.halfTaken(ctx, p)
 		return err

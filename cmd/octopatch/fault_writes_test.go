@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/octopatch/octopatch/internal/rehearsal"
@@ -23,21 +25,26 @@ var worldRuns = []struct {
 	before  string // commands that come first
 	run     string // the commands whose writes count
 	environ []string
+	at      string // the write after which the last happens; empty: nothing does
+	denied  bool   // Octopus refuses our login; otherwise the run is interrupted a minute later
 }{
-	{"run", 1, "", "", "run", nil},
-	{"run", 2, "", "", "run", nil},
-	{"phases", 1, "", "", "enter wait stop precaution patch start exit", nil},
-	{"phases", 2, "", "", "enter wait stop precaution patch start exit", nil},
-	{"hold", 1, "service-wont-start@OCTO-01", "", "run", nil},
-	{"hold of a service that runs", 2, "ping-dead@OCTO-01,node-never-online@OCTO-01", "", "run", nil},
-	{"gone", 1, "reboot-hangs@OCTO-01", "", "run", nil},
-	{"drain time-out", 2, "task-never-ends@OCTO-01", "", "run", nil},
-	{"cancel", 2, "task-never-ends@OCTO-01", "", "run", []string{"OCTOPATCH_ON_DRAIN_TIMEOUT=cancel"}},
-	{"veto", 2, "", "", "run", []string{"OCTOPATCH_HOOK_BEFORE_PATCH=exit 1"}},
-	{"failed update", 1, "update-fails@OCTO-01", "", "run", nil},
-	{"recover by itself", 2, "service-wont-start@OCTO-01", "", "run", []string{"OCTOPATCH_ON_FAILURE=recover"}},
-	{"recover, then run", 2, "service-wont-start@OCTO-01", "run", "recover", nil},
-	{"recover, then recover", 1, "reboot-hangs@OCTO-01", "run", "recover", nil},
+	{"run", 1, "", "", "run", nil, "", false},
+	{"run", 2, "", "", "run", nil, "", false},
+	{"phases", 1, "", "", "enter wait stop precaution patch start exit", nil, "", false},
+	{"phases", 2, "", "", "enter wait stop precaution patch start exit", nil, "", false},
+	{"hold", 1, "service-wont-start@OCTO-01", "", "run", nil, "", false},
+	{"hold of a service that runs", 2, "ping-dead@OCTO-01,node-never-online@OCTO-01", "", "run", nil, "", false},
+	{"gone", 1, "reboot-hangs@OCTO-01", "", "run", nil, "", false},
+	{"drain time-out", 2, "task-never-ends@OCTO-01", "", "run", nil, "", false},
+	{"cancel", 2, "task-never-ends@OCTO-01", "", "run", []string{"OCTOPATCH_ON_DRAIN_TIMEOUT=cancel"}, "", false},
+	{"lost login", 2, "no-updates@OCTO-02", "", "run", nil, "host stop", true},
+	{"interrupt in wait", 2, "task-never-ends@OCTO-01", "", "run", nil, "octopus drain", false},
+	{"interrupt in patch", 1, "", "", "run", nil, "host reboot", false},
+	{"veto", 2, "", "", "run", []string{"OCTOPATCH_HOOK_BEFORE_PATCH=exit 1"}, "", false},
+	{"failed update", 1, "update-fails@OCTO-01", "", "run", nil, "", false},
+	{"recover by itself", 2, "service-wont-start@OCTO-01", "", "run", []string{"OCTOPATCH_ON_FAILURE=recover"}, "", false},
+	{"recover, then run", 2, "service-wont-start@OCTO-01", "run", "recover", nil, "", false},
+	{"recover, then recover", 1, "reboot-hangs@OCTO-01", "run", "recover", nil, "", false},
 }
 
 // TestFaultWritesOfTheWorld holds the world's own log of writes (calls of Octopus, remote calls, journal writes,
@@ -54,10 +61,21 @@ func TestFaultWritesOfTheWorld(t *testing.T) {
 					octopatch(t.Context(), environ, command)
 				}
 				began, out := len(w.Log.Writes()), ""
+				ctx, interrupt := context.WithCancel(t.Context())
+				defer interrupt()
+				w.Log.Notice(func(n int) {
+					switch {
+					case w.Log.Writes()[n-1].What != c.at:
+					case c.denied:
+						w.RefuseLogins(true)
+					default:
+						w.Clock.AfterFunc(time.Minute, interrupt)
+					}
+				})
 				for i := range c.nodes {
 					node := fmt.Sprintf("OCTOPATCH_NODE=OCTO-0%d", i+1)
 					for command := range strings.FieldsSeq(c.run) {
-						out += octopatch(t.Context(), with(environ, node), command).out
+						out += octopatch(ctx, with(environ, node), command).out
 					}
 					if c.name != "phases" { // which are of one node
 						break
@@ -124,6 +142,9 @@ func inRows(writes []record.Write) []string {
 	var list []string
 	for _, one := range writes {
 		what := one.What
+		if what == "octopus local undrain" { // which "host undrain" did
+			continue
+		}
 		if name, other := rowOf[what]; other {
 			what = name
 		}

@@ -20,8 +20,8 @@ The test fails for a broken one, and for a write without a row.
 
 The fakes of this world stand for scripts and servers. ` + "`TestFaultWritesOfTheWorld`" + ` (cmd/octopatch) goes through these runs in
 the rehearsal's world, over HTTP and WS-Management, and holds its log of writes against the rows: the same writes in the
-same order (but for the interrupts and the lost login, whose writes are of kinds that the others have, and for the rounds
-of "failed update", because the updates are others). ` + "`TestFaultMatrixOfTheWorld`" + ` goes through the cells of "run" of both topologies there,
+same order (but for the rounds of "failed update", because the updates are others). ` + "`TestFaultMatrixOfPrecautions`" + ` tries
+the writes of Hyper-V, disk images and restore points there, which are one "precaution" here. ` + "`TestFaultMatrixOfTheWorld`" + ` goes through the cells of "run" of both topologies there,
 some with ` + "`go test`" + `, a hundred with ` + "`.ci/run`" + `, all with ` + "`-cells 0`" + `; ` + "`TestKilledAtAWrite`" + ` kills processes with kill -9. An installation or
 download whose reply is lost or that fails to begin is followed or begun again by the adapter (internal/winhost), so the
 engine never sees it: here such a fate has no effect, there it has.

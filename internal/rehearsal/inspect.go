@@ -18,6 +18,9 @@ func (w *World) RefusedLogins() map[string]int {
 	return all
 }
 
+// RefuseLogins has the Octopus Server refuse the client's login, or take it again.
+func (w *World) RefuseLogins(yes bool) { w.cluster.RefuseLogins(yes) }
+
 // Unplug takes a host off the network, or puts it back; the machine goes on by itself meanwhile.
 func (w *World) Unplug(node string, yes bool) error {
 	for _, h := range w.hosts {

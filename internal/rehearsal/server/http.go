@@ -130,6 +130,9 @@ func (c *Cluster) authorized(r *request, way route) reply {
 
 // knows reports whether the request shows the key, as an API key or as an access token.
 func (c *Cluster) knows(r *http.Request) bool {
+	if c.revoked {
+		return false
+	}
 	if r.Header.Get("X-Octopus-ApiKey") == c.key || r.Header.Get("Authorization") == "Bearer "+c.key {
 		return true
 	}

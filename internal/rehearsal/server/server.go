@@ -74,6 +74,7 @@ type Cluster struct {
 	turn        int // of the balancer's round robin
 	arrivals    arrivals
 	tokens      map[string]time.Time // access tokens, and when they end
+	revoked     bool                 // nobody's login is known
 	strikes     map[string]int       // how often a counted fault was met
 	brokenUntil time.Time            // octopus-503
 	changed     bool                 // a write was accepted

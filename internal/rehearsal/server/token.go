@@ -71,3 +71,10 @@ func accessToken(ends time.Time) string {
 	part := func(text []byte) string { return base64.RawURLEncoding.EncodeToString(text) }
 	return part([]byte(`{"alg":"PS256","typ":"JWT"}`)) + "." + part(fmt.Appendf(nil, `{"exp":%d}`, ends.Unix())) + "." + part(signature)
 }
+
+// RefuseLogins has the server know nobody's key or token, or know them again.
+func (c *Cluster) RefuseLogins(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.revoked = yes
+}

@@ -70,7 +70,7 @@ func TestHyperVLeftovers(t *testing.T) {
 }
 
 // TestHyperVWritesAreAskedFor: each write on the Hyper-V host fails unapplied, with an error, and after it was
-// applied; the run takes one checkpoint all the same, removes it, and leaves the machine with its own settings.
+// applied; the run has one checkpoint all the same, removes it, and leaves the machine with its own settings.
 func TestHyperVWritesAreAskedFor(t *testing.T) {
 	t.Parallel()
 	for _, write := range []string{"checkpoint-take", "checkpoint-remove"} {
@@ -90,6 +90,9 @@ func TestHyperVWritesAreAskedFor(t *testing.T) {
 						}
 					}
 					want := map[windows.Fate][]string{windows.Unapplied: {"unapplied", "applied"}, windows.Lost: {"lost reply"}, windows.Failed: {"unapplied", "applied"}}[fate]
+					if write == "checkpoint-take" && fate == windows.Lost { // what is there is held against what was asked for
+						want = append(want, "applied")
+					}
 					if !slices.Equal(fates, want) {
 						t.Errorf("the world's log has %q of %s, want %q", fates, write, want)
 					}

@@ -35,6 +35,7 @@ var worldRuns = []struct {
 	{"hold", 1, "service-wont-start@OCTO-01", "", "run", nil, "", false},
 	{"hold of a service that runs", 2, "ping-dead@OCTO-01,node-never-online@OCTO-01", "", "run", nil, "", false},
 	{"gone", 1, "reboot-hangs@OCTO-01", "", "run", nil, "", false},
+	{"slow reboot", 1, "reboot-slow@OCTO-01", "", "run", nil, "", false},
 	{"drain time-out", 2, "task-never-ends@OCTO-01", "", "run", nil, "", false},
 	{"cancel", 2, "task-never-ends@OCTO-01", "", "run", []string{"OCTOPATCH_ON_DRAIN_TIMEOUT=cancel"}, "", false},
 	{"lost login", 2, "no-updates@OCTO-02", "", "run", nil, "host stop", true},

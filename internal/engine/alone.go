@@ -103,10 +103,14 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 	if errors.Is(r.Err, errInterrupted) {
 		words = errInterrupted.Error()
 	}
-	j2, err := t.host.Record(ctx, t.book.Note(p.Name, words))
-	if err == nil {
-		err = t.book.Took(j2)
-	}
+	note := t.book.Note(p.Name, words)
+	err := e.tellHost(ctx, func() error {
+		j, err := t.host.Record(ctx, note)
+		if err == nil {
+			err = t.book.Took(j)
+		}
+		return err
+	})
 	if err != nil {
 		e.warn(t.name, "the end of the phase could not be written to the host: %v", err)
 	}

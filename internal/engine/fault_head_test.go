@@ -9,7 +9,8 @@ without effect. From the moment of its death the world refuses everything from t
 are stale, a fresh process of the same owner goes on (` + "`octopatch run`" + ` unless the section says otherwise); in the
 column "dead-man" the hosts' switches look every five minutes all the while, in the other one they are off. A cell is the
 exit code of that last process; behind a + stands how many writes the dead process still tried, besides those that let go. It may try to write down
-where it stands, to let go, and to undo what it did to a node that serves: anything else fails the cell.
+where it stands, to let go, and to undo what it did to a node that serves: anything else fails the cell. A process whose reply
+was lost, or whose write failed, has itself ended in the exit code that it has without that.
 
 After each cell every node serves, is not drained, has its start type and watchdog as before, no journal, no lease, no
 switch, no copy, no snapshot; Maintenance Mode is as before; no update was installed twice (but for those that a revert

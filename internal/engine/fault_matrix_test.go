@@ -33,7 +33,7 @@ func TestFaultMatrix(t *testing.T) {
 			if f.nodes != 0 && f.nodes != len(names) {
 				continue
 			}
-			writes := f.plainly(t, names)
+			writes, exit := f.plainly(t, names)
 			fmt.Fprintf(&table, "\n## %s: %d node(s), %d writes\n\n%s.\n\n| | write |", f.name, len(names), len(writes), strings.ToUpper(f.says[:1])+f.says[1:])
 			for _, fate := range fates {
 				fmt.Fprintf(&table, " %s | dead-man |", fate)
@@ -46,7 +46,7 @@ func TestFaultMatrix(t *testing.T) {
 						cells++
 						t.Run(fmt.Sprintf("%s/%d nodes/%02d %s/%s/deadman %s", f.name, len(names), i+1, what, fate, deadman), func(t *testing.T) {
 							synctest.Test(t, func(t *testing.T) {
-								fmt.Fprintf(&table, " %s |", f.cell(t, names, i, what, fate, deadman))
+								fmt.Fprintf(&table, " %s |", f.cell(t, names, i, what, fate, deadman, exit))
 							})
 						})
 					}
@@ -82,12 +82,12 @@ func (f faultRun) open(t *testing.T, names []string, deadman time.Duration) *sta
 }
 
 // plainly is the run without a fault; what it writes are the rows.
-func (f faultRun) plainly(t *testing.T, names []string) (writes []string) {
+func (f faultRun) plainly(t *testing.T, names []string) (writes []string, exit int) {
 	synctest.Test(t, func(t *testing.T) {
 		s := f.open(t, names, 45*time.Minute)
 		began := len(s.writes)
 		s.works()
-		if exit := f.play(context.Background(), s); exit != f.plain && (exit != ExitSomeFailed && exit != ExitStopped || len(names) == 1) {
+		if exit = f.play(context.Background(), s); exit != f.plain && (exit != ExitSomeFailed && exit != ExitStopped || len(names) == 1) {
 			t.Fatalf("%s, %d nodes: the plain run ends in %d", f.name, len(names), exit)
 		}
 		writes = s.writes[began:]
@@ -99,7 +99,7 @@ func (f faultRun) plainly(t *testing.T, names []string) (writes []string) {
 			}
 		}
 	}
-	return writes
+	return writes, exit
 }
 
 // together: the same is done to all hosts at once, in no order.
@@ -108,8 +108,9 @@ func together(a, b string) bool {
 	return of(a) == of(b) && (of(a) == "host download " || of(a) == "host release ")
 }
 
-// cell runs with one fate for one write, lets the dead-man switch act, and goes on afresh.
-func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, deadman time.Duration) string {
+// cell runs with one fate for one write, lets the dead-man switch act, and goes on afresh. A process that lives ends as it
+// does without the fate.
+func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, deadman time.Duration, plain int) string {
 	w := newWorld(names...)
 	before, content := w.snapshot(), w.db.content()
 	s := f.open(t, names, deadman)
@@ -127,7 +128,9 @@ func (f faultRun) cell(t *testing.T, names []string, i int, what, fate string, d
 	ctx, cancel := context.WithCancel(context.Background())
 	w.dead = cancel
 	w.works()
-	f.play(ctx, s)
+	if exit := f.play(ctx, s); exit != plain && !strings.HasPrefix(fate, "dead") {
+		t.Errorf("it ends in %d, and in %d without the fate", exit, plain)
+	}
 	s.died(t, strings.HasPrefix(fate, "dead"))
 	wait := max(91*time.Minute, f.wait)
 	time.Sleep(wait + 7*time.Second) // never at the moment of a look of the switch, which would race with what mends

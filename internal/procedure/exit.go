@@ -81,7 +81,8 @@ func (s *Step) undrain(ctx context.Context) error {
 		return err
 	}
 	s.warn("drain mode cannot be exited through Octopus (%v); doing it on the host with Octopus.Server.exe", err)
-	if hostErr := s.Host.Undrain(ctx, s.Book.Next(s.Phase, "exit drain mode on the host"), s.Instance.Name); hostErr != nil {
+	change := s.Book.Next(s.Phase, "exit drain mode on the host")
+	if hostErr := s.insist(ctx, func() error { return s.Host.Undrain(ctx, change, s.Instance.Name) }); hostErr != nil {
 		return errors.Join(err, hostErr)
 	}
 	return nil

@@ -154,16 +154,28 @@ func (s *Step) settle(ctx context.Context, what string, change func(context.Cont
 // intend writes what is about to be done into the journal on the host. When that fails nothing is done.
 func (s *Step) intend(ctx context.Context, what string) error {
 	change := s.Book.Next(s.Phase, what)
-	for try := 1; ; try++ {
+	err := s.insist(ctx, func() error {
 		journal, err := s.Host.Record(ctx, change)
 		if err == nil {
-			return s.Book.Took(journal)
+			err = s.Book.Took(journal)
 		}
-		if !Transient(err) || try == 3 {
-			return fmt.Errorf("the intent %q could not be written to the host, so it was not begun: %w", what, err)
-		}
-		if err := s.Clock.Sleep(ctx, sampleEvery); err != nil {
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the intent %q could not be written to the host, so it was not begun: %w", what, err)
+	}
+	return nil
+}
+
+// insist asks up to three times for what is harmless to repeat, while nothing is answered.
+func (s *Step) insist(ctx context.Context, ask func() error) error {
+	for try := 1; ; try++ {
+		err := ask()
+		if err == nil || !Transient(err) || try == 3 {
 			return err
+		}
+		if sleepErr := s.Clock.Sleep(ctx, sampleEvery); sleepErr != nil {
+			return sleepErr
 		}
 	}
 }

@@ -244,14 +244,15 @@ func (w *drainWait) overdue(ctx context.Context, l load) error {
 	if w.Rules.OnDrainTimeout != DrainCancel || w.Clock.Since(w.began) >= w.Rules.DrainTimeout+cancelLimit {
 		return over
 	}
-	if w.cancelled {
-		return nil
+	tasks := l.must
+	if w.cancelled { // those that came since are not ours to cancel
+		tasks = slices.DeleteFunc(slices.Clone(tasks), func(t Task) bool { _, asked := w.told["cancel "+t.ID]; return !asked })
 	}
 	w.cancelled = true
-	return w.cancel(ctx, l.must)
+	return w.cancel(ctx, tasks)
 }
 
-// cancel asks Octopus to cancel tasks, once each; whether they end is seen by the next sample.
+// cancel asks Octopus to cancel tasks, once each unless nothing was answered; whether they end is seen by the next sample.
 func (w *drainWait) cancel(ctx context.Context, tasks []Task) error {
 	for _, t := range tasks {
 		if w.told["cancel "+t.ID] || t.State == "Cancelling" {
@@ -262,8 +263,12 @@ func (w *drainWait) cancel(ctx context.Context, tasks []Task) error {
 			return err
 		}
 		w.warn("cancelling %s", t)
-		if err := w.octopus().CancelTask(ctx, t.ID); err != nil && !Transient(err) {
+		err := w.octopus().CancelTask(ctx, t.ID)
+		if err != nil && !Transient(err) {
 			return err
+		}
+		if err != nil { // the next sample shows whether it arrived
+			w.told["cancel "+t.ID] = false
 		}
 	}
 	return nil

@@ -134,6 +134,24 @@ func TestStatusTellsOfLeftovers(t *testing.T) {
 	})
 }
 
+// TestStatusLeavesARunAlone: while a run is open nobody asks whether a precaution could be taken.
+func TestStatusLeavesARunAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		w.node("A").journal = &procedure.Journal{Format: 1, Run: "run0", Node: "A", Topology: procedure.HA}
+		e, events, f := w.engineWithProvider()
+		f.left = []procedure.Leftover{{Name: "octopatch-old-A"}, {Name: "octopatch-old-B"}}
+		if _, err := e.Status(context.Background()); err != nil {
+			t.Error(err)
+		}
+		for _, ev := range events.events {
+			if ev.Node == "A" && strings.Contains(ev.Message, "of an earlier run") {
+				t.Errorf("said of a node with an open run: %s", ev.Message)
+			}
+		}
+	})
+}
+
 // TestFailedUpdatesOfAKilledProcess are in the report of the one that only opens the node.
 func TestFailedUpdatesOfAKilledProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -135,6 +135,9 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 	}
 	faults = append(faults, e.compareAll(read))
 	_ = e.each(read, func(t *target) error { // status tells, and refuses nothing
+		if t.facts.Journal != nil || t.facts.Lease != nil && t.facts.Lease.Live(t.facts.Time) {
+			return nil // somebody may be at work there, and the machine need not be fit for a precaution right now
+		}
 		if err := e.checkPrecaution(ctx, t); err != nil && ctx.Err() == nil {
 			e.warn(t.name, "whether an earlier run has left a precaution there could not be told in full: %v", errors.Unwrap(err))
 		}

@@ -27,16 +27,21 @@ var exit = Phase{
 		return s.Release(ctx)
 	},
 	Verify: func(ctx context.Context, s *Step) error {
-		if s.Book.Octopus().Drained { // it was drained before us: it answers 418 for ever, and that is as it was
-			s.EndPrecaution(ctx)
-			return nil
-		}
-		if err := s.staysHealthy(ctx); err != nil {
+		if err := s.servesAgain(ctx); err != nil {
 			return err
 		}
 		s.EndPrecaution(ctx)
 		return nil
 	},
+}
+
+// servesAgain proves that the node is healthy and stays so. One that was drained before us answers 418 for ever, and
+// that is as it was.
+func (s *Step) servesAgain(ctx context.Context) error {
+	if s.Book.Octopus().Drained {
+		return nil
+	}
+	return s.staysHealthy(ctx)
 }
 
 // Release undoes in Octopus what this run did, and nothing else: drain mode first, then Maintenance Mode.

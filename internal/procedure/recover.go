@@ -49,10 +49,8 @@ func (s *Step) recover(ctx context.Context) error {
 	if err := exit.Do(ctx, s); err != nil {
 		return err
 	}
-	if !s.Book.Octopus().Drained { // as exit.Verify
-		if err := s.staysHealthy(ctx); err != nil {
-			return err
-		}
+	if err := s.servesAgain(ctx); err != nil {
+		return err
 	}
 	s.recovered(ctx)
 	return nil

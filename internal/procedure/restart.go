@@ -35,7 +35,7 @@ func (r *rounds) reboot(ctx context.Context) error {
 		if r.Report.Timeline.HostDown.IsZero() {
 			r.Report.Timeline.HostDown = r.Clock.Now()
 		}
-		r.Book.Brought(r.Report.Brought(r.reboots))
+		r.brought()
 		change := r.Book.Next(Patch, "reboot")
 		if err := r.Book.Save(); err != nil {
 			return err
@@ -90,7 +90,7 @@ func (r *rounds) comesBack(ctx context.Context, before string, limit time.Durati
 	})
 	if err == nil {
 		r.Report.After, r.Report.Timeline.Back, r.Report.Reboots = now, r.Clock.Now(), r.reboots
-		r.Book.Brought(r.Report.Brought(r.reboots))
+		r.brought()
 	}
 	return err
 }

@@ -41,15 +41,20 @@ func TestFaultMatrixOfTheWorld(t *testing.T) {
 			}
 		}
 	}
-	rand.New(rand.NewPCG(20261213, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	if *cells > 0 {
-		all = all[:min(*cells, len(all))]
-	}
-	for _, c := range all {
+	for _, c := range drawn(all) {
 		t.Run(fmt.Sprintf("%d node(s)/write %02d/%s/deadman %s", c.nodes, c.write, c.fate, c.deadman), func(t *testing.T) {
 			steadilyAt(t, cellSpeeds, func(t *attempt) { c.play(t) })
 		})
 	}
+}
+
+// drawn is as many of them as -cells says.
+func drawn[cell any](all []cell) []cell {
+	rand.New(rand.NewPCG(20261213, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if *cells > 0 {
+		all = all[:min(*cells, len(all))]
+	}
+	return all
 }
 
 func (c worldCell) play(t *attempt) {

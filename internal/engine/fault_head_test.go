@@ -23,7 +23,7 @@ The fakes of this world stand for scripts and servers. ` + "`TestFaultWritesOfTh
 the rehearsal's world, over HTTP and WS-Management, and holds its log of writes against the rows: the same writes in the
 same order (but for the rounds of "failed update", because the updates are others). ` + "`TestFaultMatrixOfPrecautions`" + ` tries
 the writes of Hyper-V, disk images and restore points there, which are one "precaution" here. ` + "`TestFaultMatrixOfTheWorld`" + ` goes through the cells of "run" of both topologies there,
-some with ` + "`go test`" + `, a hundred with ` + "`.ci/run`" + `, all with ` + "`-cells 0`" + `; ` + "`TestKilledAtAWrite`" + ` kills processes with kill -9. An installation or
+some of both with ` + "`go test`" + `, a hundred with ` + "`.ci/run`" + `, all with ` + "`-cells 0`" + `; ` + "`TestKilledAtAWrite`" + ` kills processes with kill -9. An installation or
 download whose reply is lost or that fails to begin is followed or begun again by the adapter (internal/winhost), so the
 engine never sees it: here such a fate has no effect, there it has.
 `

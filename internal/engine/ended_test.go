@@ -134,6 +134,24 @@ func TestStatusTellsOfLeftovers(t *testing.T) {
 	})
 }
 
+// TestClosedAgainIsNotOpen: a node that was opened, fell ill and was closed again is not told of as one that serves.
+func TestClosedAgainIsNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		w.inject = func(_ int, what string) string {
+			if what == "octopus drain false A" {
+				w.nodes[0].service.State = "Stopped"
+			}
+			return ""
+		}
+		e, _ := w.engine()
+		r := e.RunAll(context.Background())
+		if a := r.Nodes[0]; a.Result != procedure.Failed || a.Timeline.Open() || !w.node("A").state.Drained {
+			t.Errorf("%s, open %t, drained %t", a.Result, a.Timeline.Open(), w.node("A").state.Drained)
+		}
+	})
+}
+
 // TestStatusLeavesARunAlone: while a run is open nobody asks whether a precaution could be taken.
 func TestStatusLeavesARunAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

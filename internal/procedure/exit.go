@@ -67,6 +67,7 @@ func (s *Step) Release(ctx context.Context) error {
 // CloseAgain takes a node out of service that was opened and is not healthy after all.
 func (s *Step) CloseAgain(ctx context.Context) error {
 	s.Book.Octopus().Released = false
+	s.Report.Timeline.Reopened = time.Time{}
 	if s.Topology == Single {
 		return s.enterMaintenanceMode(ctx)
 	}

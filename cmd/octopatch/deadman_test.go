@@ -76,7 +76,7 @@ func TestDeadmanAfterAPhaseAlone(t *testing.T) {
 		lasts  time.Duration
 	}{"without a window": {"", 4 * time.Hour}, "in a window": {"2h", 2 * time.Hour}} {
 		t.Run(name, func(t *testing.T) {
-			steadily(t, func(t *attempt) {
+			steadilyAt(t, cellSpeeds, func(t *attempt) {
 				w := newWorld(t, rehearsal.Options{Nodes: 1})
 				environ := with(w.Environ(), "OCTOPATCH_WINDOW="+c.window)
 				var until time.Time

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		released()
 	}
 	// Rehearsals wait far more than they compute, so more of them run at once than there are cores.
-	_ = flag.Set("test.parallel", "10")
+	_ = flag.Set("test.parallel", "12")
 	testscript.Main(m, map[string]func(){"octopatch": main})
 }
 

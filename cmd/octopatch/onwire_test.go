@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
+	"flag"
 	"regexp"
 	"strings"
 	"sync"
@@ -12,7 +13,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/octopatch/octopatch/internal/rehearsal"
-	"github.com/octopatch/octopatch/internal/rehearsal/windows"
 )
 
 // capture is all that went over the wire, as it was and decoded.
@@ -187,18 +187,19 @@ func TestSearchOfTheWireFinds(t *testing.T) {
 	}
 }
 
+var byPowerShell = flag.Bool("powershell", false, "TestSecretsStayWhereTheyAre: PowerShell in place of the twins of the scripts, for a minute or more on a machine that does nothing else")
+
 // TestSecretsStayWhereTheyAre: through a whole rehearsal, neither the password in the host's connection string nor
-// the one of the Windows account is on the wire, in whatever shape. With PowerShell on PATH the scripts themselves
-// prove it; without, the twins and the client.
+// the one of the Windows account is on the wire, in whatever shape. With -powershell the scripts themselves prove it;
+// without, the twins and the client.
 func TestSecretsStayWhereTheyAre(t *testing.T) {
-	_, err := windows.FindPowerShell()
-	steadily(t, func(t *attempt) {
+	speeds := []float64{400, 100, 40}
+	if *byPowerShell {
+		speeds = []float64{30, 10}
+	}
+	steadilyAt(t, speeds, func(t *attempt) {
 		seen := &capture{}
-		o := rehearsal.Options{Nodes: 1, Wire: seen.note}
-		if o.PowerShell = err == nil && !testing.Short(); o.PowerShell {
-			o.Speed = 30
-		}
-		w := newWorld(t, o)
+		w := newWorld(t, rehearsal.Options{Nodes: 1, Wire: seen.note, PowerShell: *byPowerShell})
 		octopatch(t.Context(), w.Environ(), "run").wants(t, 0)
 		for name, secret := range map[string]string{"the database's password": rehearsal.DatabasePassword, "the account's password": value(w.Environ(), "OCTOPATCH_WINRM_PASSWORD")} {
 			if seen.holds(secret) {

@@ -17,7 +17,9 @@ import (
 func begun(t *testing.T, args []string, environ []string, until string) (*exec.Cmd, io.ReadCloser, string) {
 	t.Helper()
 	process := exec.CommandContext(t.Context(), program(t), args...)
-	process.Env = with(environ, "PATH="+os.Getenv("PATH"))
+	// What it leaves when it is killed goes with the test.
+	dir := t.TempDir()
+	process.Env = with(environ, "PATH="+os.Getenv("PATH"), "TMPDIR="+dir, "TMP="+dir)
 	out, err := process.StdoutPipe()
 	if err == nil {
 		err = process.Start()
@@ -41,7 +43,10 @@ func begun(t *testing.T, args []string, environ []string, until string) (*exec.C
 func TestBrokenConnectionsDoNotInterrupt(t *testing.T) {
 	t.Parallel()
 	process, _, said := begun(t, []string{"rehearse", "--serve"}, nil, "# The world")
-	defer process.Process.Kill() //nolint:errcheck // it may have ended
+	defer func() {
+		_ = process.Process.Kill() // it may have ended
+		_ = process.Wait()
+	}()
 	_, address, _ := strings.Cut(said, "OCTOPUS_URL='http://")
 	address, _, _ = strings.Cut(address, "'")
 	for range 100 {

@@ -246,7 +246,7 @@ func TestWorkflowsBlocksAsWritten(t *testing.T) {
 		}
 	})
 	github := filepath.Join(dir, "github-env")
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "OCTOPATCH_LOG=text", "GITHUB_ENV=" + github, "OCTOPATCH_REHEARSAL_FAULTS=runner-is-host"}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "OCTOPATCH_LOG=text", "GITHUB_ENV=" + github, "OCTOPATCH_REHEARSAL_FAULTS=runner-is-host"}
 	ran := 0
 	for _, block := range runBlocks(t, "windows.yml") {
 		serves := strings.Contains(block, "'--serve'")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -27,8 +26,12 @@ func Load(environ []string, need Need) (Settings, error) {
 	s.HookBefore, s.HookAfter = family(vars, "OCTOPATCH_HOOK_BEFORE_"), family(vars, "OCTOPATCH_HOOK_AFTER_")
 	misread := translate(err, vars)
 	faults = append(faults, misread...)
+	told := map[string]bool{}
+	for _, f := range faults {
+		told[subject(f)] = true
+	}
 	for _, f := range s.check(vars, need) {
-		if !slices.ContainsFunc(misread, func(m error) bool { return subject(m) == subject(f) }) {
+		if name := subject(f); !told[name] && !told[name+fileSuffix] {
 			faults = append(faults, f) // what could not be read is not judged as well
 		}
 	}

@@ -256,6 +256,18 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
+// TestOneFaultIsToldOnce: neither as that of the value and of its file, nor once for each empty entry.
+func TestOneFaultIsToldOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Load([]string{"OCTOPUS_API_KEY_FILE=" + filepath.Join(t.TempDir(), "none"), "OCTOPATCH_NODES=,"}, Change)
+	text := fmt.Sprint(err)
+	for _, once := range []string{"OCTOPUS_API_KEY", "has no node name"} {
+		if n := strings.Count(text, once); n != 1 {
+			t.Errorf("%s is told %d times in\n%s", once, n, text)
+		}
+	}
+}
+
 func TestSecretsFromFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, content, value, says string }{

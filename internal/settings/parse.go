@@ -42,12 +42,18 @@ func (n *Nodes) UnmarshalText(text []byte) error {
 	return oneLine(errors.Join(faults...))
 }
 
-// oneLine keeps several faults of one value in one sentence.
+// oneLine keeps several faults of one value in one sentence, each of them once.
 func oneLine(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	var each []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(each, line) {
+			each = append(each, line)
+		}
+	}
+	return errors.New(strings.Join(each, "; "))
 }
 
 func parseNode(item string) (Node, error) {

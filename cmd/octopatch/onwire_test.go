@@ -195,7 +195,7 @@ var byPowerShell = flag.Bool("powershell", false, "TestSecretsStayWhereTheyAre: 
 func TestSecretsStayWhereTheyAre(t *testing.T) {
 	speeds := []float64{400, 100, 40}
 	if *byPowerShell {
-		speeds = []float64{30, 10}
+		speeds = []float64{60, 20}
 	}
 	steadilyAt(t, speeds, func(t *attempt) {
 		seen := &capture{}

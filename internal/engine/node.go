@@ -206,6 +206,7 @@ func (e *Engine) clear(ctx context.Context, t *target) {
 	e.dropCopies(ctx, t)
 	err := e.tellHost(ctx, func() error { return t.host.Clear(ctx, t.book.Journal().Run) })
 	if err == nil {
+		_ = t.book.Save() // the runner's copy is that of a run that has ended; keep says it where it cannot
 		return
 	}
 	e.warn(t.name, "octopatch's folder and tasks could not be removed from the host: %v; nothing else is left to do there, and the next octopatch run removes them (or: %s)", err, byHand)

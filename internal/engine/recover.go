@@ -149,6 +149,9 @@ func (e *Engine) openNewest(t *target, others []*target, readErr error) error {
 	case j == nil && readErr != nil:
 		return errors.Join(readErr, procedure.Refuse("OCTOPATCH_STATE_DIR", fmt.Sprintf("has no copy of a journal of node %s, and the host does not answer", t.name),
 			"revert the machine by hand; once it is up, run octopatch start and octopatch exit for the node"))
+	case readErr != nil && j.Finished(): // whatever became of the machine since, no revert of that run's is due
+		return errors.Join(readErr, procedure.Refuse("node "+t.name, "run "+j.Run+" has ended there and put everything back, as the runner's copy of its journal says, and the host does not answer, so that it cannot say that another one is open",
+			"look at the machine's console; to go back to a precaution that was kept, revert the machine by hand"))
 	case j == nil && t.finished != nil:
 		return procedure.Refuse("node "+t.name, "run "+t.finished.Run+" has ended there and put everything back; only what is octopatch's own is left", "it is removed by: "+procedure.With("OCTOPATCH_NODE", t.name)+"octopatch exit")
 	case j == nil:

@@ -155,6 +155,32 @@ func TestRecoverRefuses(t *testing.T) {
 	}
 }
 
+// TestRecoverLeavesAFinishedRunAlone: the copy of a run that ended well, with its precaution kept, is no open run,
+// and much may have happened on the machine since, whether it answers or not.
+func TestRecoverLeavesAFinishedRunAlone(t *testing.T) {
+	for name, says := range map[string]string{"answers": "no run is open", "silent": "has ended there"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, kept := newWorld("A", "B"), keeper{}
+				e, _, f := w.engineWithProvider()
+				e.Keep, e.Copy = kept.keep, kept.copy
+				e.Rules.PrecautionKeep = 72 * time.Hour
+				if r := e.RunAll(context.Background()); r.Exit != ExitDone || len(f.points) != 2 {
+					t.Fatalf("exit %d, %v; points %v", r.Exit, r.Err, f.points)
+				}
+				w.nodes[0].hostDown = name == "silent"
+				began := len(w.writes)
+				e, _ = w.engine()
+				e.Run, e.Node, e.Provider, e.Rules.Precaution = "other", "A", f, "fake"
+				e.Keep, e.Copy = kept.keep, kept.copy
+				if r := e.Recover(context.Background()); r.Exit != ExitRefused || len(w.writes) != began || !strings.Contains(fmt.Sprint(r.Err), says) {
+					t.Errorf("exit %d, %v; writes %v", r.Exit, r.Err, w.writes[began:])
+				}
+			})
+		})
+	}
+}
+
 // TestRecoverByItself: a node that would be held serves again as before patching, and the run has failed.
 func TestRecoverByItself(t *testing.T) {
 	for name, spoil := range map[string]func(*world){

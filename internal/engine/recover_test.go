@@ -155,6 +155,62 @@ func TestRecoverRefuses(t *testing.T) {
 	}
 }
 
+// TestRecoverInTheSoak: the runner dies, or is interrupted, after it has opened the node, and the machine goes down:
+// neither it nor, of a single server, Octopus answers. It is closed again before it is reverted, where Octopus can be
+// told so.
+func TestRecoverInTheSoak(t *testing.T) {
+	hosts := map[string]func(*fakeNode){"host": func(n *fakeNode) { n.hostDown = true }, "service": func(n *fakeNode) { n.service.State = "Stopped" }}
+	for _, nodes := range []string{"A", "A B"} {
+		for _, end := range []string{"dead", "interrupted"} {
+			for what, down := range hosts {
+				t.Run(nodes+" "+end+" "+what, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { recoverInTheSoak(t, nodes, end == "dead", down) })
+				})
+			}
+		}
+	}
+}
+
+func recoverInTheSoak(t *testing.T, nodes string, dies bool, down func(*fakeNode)) {
+	w, kept := newWorld(strings.Fields(nodes)...), keeper{}
+	before, _, _ := strings.Cut(w.snapshot(), "\nB ") // the dead one's lease on B grows stale by itself
+	e, _, f := w.engineWithProvider()
+	e.Keep, e.Copy, e.Rules.Soak = kept.keep, kept.copy, 10*time.Minute
+	ctx, cancel := context.WithCancel(context.Background())
+	w.dead = cancel
+	w.inject = func(_ int, what string) string {
+		switch {
+		case what != "octopus drain false A" && what != "octopus maintenance false":
+		case dies:
+			return "dead after"
+		default:
+			time.AfterFunc(5*time.Minute, cancel)
+		}
+		return ""
+	}
+	if r := e.RunAll(ctx); r.Exit != ExitInterrupted || w.node("A").ubr == 100 {
+		t.Fatalf("exit %d, %v", r.Exit, r.Err)
+	}
+	w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
+	down(w.nodes[0])
+	time.Sleep(2 * time.Hour)
+	began := len(w.writes)
+	e, events := w.engine()
+	e.Run, e.Node, e.Provider, e.Rules.Precaution, e.Rules.PrecautionTimeout = "other", "A", f, "fake", 30*time.Minute
+	e.Keep, e.Copy = kept.keep, kept.copy
+	if r := e.Recover(context.Background()); r.Exit != ExitDone || w.node("A").ubr != 100 {
+		t.Errorf("exit %d, %v\n%v", r.Exit, r.Err, events.events)
+	}
+	if got, _, _ := strings.Cut(w.snapshot(), "\nB "); got != before {
+		t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
+	}
+	wrote := w.writes[began:]
+	closed, reverted := slices.Index(wrote, "octopus drain true A"), slices.Index(wrote, "precaution revert A")
+	if nodes != "A" && (closed < 0 || closed > reverted) {
+		t.Errorf("it is reverted while it may take tasks: %q", wrote)
+	}
+}
+
 // TestRecoverLeavesAFinishedRunAlone: the copy of a run that ended well, with its precaution kept, is no open run,
 // and much may have happened on the machine since, whether it answers or not.
 func TestRecoverLeavesAFinishedRunAlone(t *testing.T) {

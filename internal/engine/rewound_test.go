@@ -14,8 +14,8 @@ import (
 )
 
 // rewoundWorld is a world whose node A was patched, is held, and was then reverted to before that: by a recovery that
-// was killed right after, or by a person in the hypervisor: of a node that was held, or whose run was killed when it
-// installed.
+// was killed right after, or by a person in the hypervisor: of a node that was held, whose run was killed when it
+// installed, or whose run has ended well and left its precaution.
 type rewoundWorld struct {
 	*world
 	before   string
@@ -23,15 +23,23 @@ type rewoundWorld struct {
 	kept     keeper
 }
 
+// nothing was killed: the run has ended well.
+const nothing = "nothing"
+
 func rewind(t *testing.T, killed string, names ...string) *rewoundWorld {
 	t.Helper()
 	r := &rewoundWorld{world: newWorld(names...), kept: keeper{}}
 	r.before = r.snapshot()
-	r.nodes[0].neverRuns = killed != "host install A"
+	r.nodes[0].neverRuns = killed != "host install A" && killed != nothing
 	e, _, f := r.engineWithProvider()
 	r.provider = f
 	e.Keep = r.kept.keep
-	if killed != "" {
+	if killed == nothing {
+		e.Rules.PrecautionKeep = 72 * time.Hour
+		if got := e.RunAll(context.Background()); got.Exit != ExitDone {
+			t.Fatalf("exit %d, %v", got.Exit, got.Err)
+		}
+	} else if killed != "" {
 		e.Rules.OnFailure = procedure.OnFailureRevert
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -103,11 +111,16 @@ func TestARevertRewindsTheJournal(t *testing.T) {
 		{"by hand, by phases", "", true, []string{"A"}, "start exit"},
 		{"killed when it installed, by hand", "host install A", true, []string{"A"}, "run"},
 		{"by hand, recovered", "", true, []string{"A", "B"}, "recover"},
+		{"by hand, after its end", nothing, true, []string{"A"}, "run"},
+		{"by hand, after its end, of two", nothing, true, []string{"A", "B"}, "run"},
+		{"by hand, after its end, by phases", nothing, true, []string{"A", "B"}, "start exit"},
+		{"by hand, after its end, recovered", nothing, true, []string{"A"}, "recover"},
+		{"by hand, after its end, of two, recovered", nothing, true, []string{"A", "B"}, "recover"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := rewind(t, c.killed, c.names...)
-				if other := r.nodes[len(r.nodes)-1].copy; c.killed != "" && len(c.names) > 1 && (other == nil || other.Node != "A" || other.Counter <= r.nodes[0].journal.Counter) {
+				if other := r.nodes[len(r.nodes)-1].copy; c.killed != "" && c.killed != nothing && len(c.names) > 1 && (other == nil || other.Node != "A" || other.Counter <= r.nodes[0].journal.Counter) {
 					t.Fatalf("no newer copy is on the other host: %+v", other)
 				}
 				e, _ := r.process(c.runner)

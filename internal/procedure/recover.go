@@ -37,7 +37,7 @@ func (s *Step) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.revert(ctx, before); err != nil {
+	if err := s.revert(ctx); err != nil {
 		return err
 	}
 	if err := s.reverted(ctx, before); err != nil {
@@ -99,12 +99,26 @@ func (s *Step) mayRevert(ctx context.Context) (HostFacts, error) {
 	if err := s.losesNothing(ctx, facts); err != nil {
 		return facts, err
 	}
-	if s.Book.Octopus().Released { // it may take tasks by now
-		if err := s.CloseAgain(ctx); err != nil {
-			return facts, err
-		}
+	s.unheard = facts.Windows.Boot == ""
+	return facts, s.shut(ctx)
+}
+
+// shut takes the node out of service where it was opened, or may have been: it must not take a task and lose it by the
+// revert. Octopus is asked, since whoever opened the node may not have lived to write it down.
+func (s *Step) shut(ctx context.Context) error {
+	closed := s.isDrained
+	if s.Topology == Single {
+		closed = s.octopus().MaintenanceMode
 	}
-	return facts, nil
+	is, err := closed(ctx)
+	switch {
+	case err != nil && s.Topology == Single && Transient(err) && ctx.Err() == nil: // its only node is the one that is not well
+		s.warn("Octopus does not answer, so Maintenance Mode cannot be enabled before the revert (%v)", err)
+		return nil
+	case err != nil || is:
+		return err
+	}
+	return s.CloseAgain(ctx)
 }
 
 // needsReverting refuses for a node that is well.
@@ -166,16 +180,13 @@ func (s *Step) startBegan(facts HostFacts) bool {
 
 // revert asks the provider, once more after a lost reply: nothing was started in between, so a second revert to
 // the same point changes nothing.
-func (s *Step) revert(ctx context.Context, before HostFacts) error {
+func (s *Step) revert(ctx context.Context) error {
 	p := s.point()
-	if before.Windows.Boot != "" { // the host's counter is then below ours once it is reverted
-		if err := s.intend(ctx, "revert to "+p.Name); err != nil && !Transient(err) {
-			return err
-		} else if err != nil {
-			s.warn("%v; the runner's copy of the journal is what counts", err)
-		}
-	} else {
-		s.Book.Next(s.Phase, "revert to "+p.Name)
+	switch err := s.intend(ctx, "revert to "+p.Name); { // the host's counter is then below ours once it is reverted
+	case err != nil && !Transient(err):
+		return err
+	case err != nil:
+		s.warn("%v; the runner's copy of the journal is what counts", err)
 	}
 	if err := s.Book.Save(); err != nil {
 		return err
@@ -218,7 +229,7 @@ func (s *Step) reverted(ctx context.Context, before HostFacts) error {
 	if err != nil {
 		return &Fault{Kind: ErrUnreadable, Subject: s.Node, Problem: "it is not proved that the host is back after the revert", Cause: err, Remedy: "look at its console; once it is up, run octopatch recover again"}
 	}
-	s.Report.After = now
+	s.Report.After, s.unheard = now, false
 	facts, err := s.Host.Probe(ctx)
 	if err != nil {
 		return err

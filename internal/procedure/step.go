@@ -37,7 +37,8 @@ type Step struct {
 	Deadman   Deadman // how stop arms the host's dead-man switch
 	Tell      func(Event)
 
-	warned map[string]bool // what was warned of once already
+	unheard bool            // the host does not answer, and is about to be reverted
+	warned  map[string]bool // what was warned of once already
 }
 
 // octopus is the way to Octopus that does not depend on the load balancer's view of this node: on a drained
@@ -151,9 +152,13 @@ func (s *Step) settle(ctx context.Context, what string, change func(context.Cont
 	}
 }
 
-// intend writes what is about to be done into the journal on the host. When that fails nothing is done.
+// intend writes what is about to be done into the journal on the host, and into the runner's copy alone where the host
+// is past answering. When that fails nothing is done.
 func (s *Step) intend(ctx context.Context, what string) error {
 	change := s.Book.Next(s.Phase, what)
+	if s.unheard {
+		return s.Book.Save()
+	}
 	err := s.insist(ctx, func() error {
 		journal, err := s.Host.Record(ctx, change)
 		if err == nil {

@@ -211,6 +211,35 @@ func recoverInTheSoak(t *testing.T, nodes string, dies bool, down func(*fakeNode
 	}
 }
 
+// TestRecoverOfAServerThatRefusesOurLogin: a server that is not well may say anything, and is closed, as the
+// journal says. One that was opened is not reverted under its users.
+func TestRecoverOfAServerThatRefusesOurLogin(t *testing.T) {
+	for _, opened := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w, kept := newWorld("A"), keeper{}
+			w.inject = func(_ int, what string) string {
+				w.nodes[0].sick = w.nodes[0].sick || what == "host start A"
+				return ""
+			}
+			e, _, f := w.engineWithProvider()
+			e.Keep, e.Copy = kept.keep, kept.copy
+			if r := e.RunAll(context.Background()); r.Exit != ExitFailed {
+				t.Fatalf("exit %d, %v", r.Exit, r.Err)
+			}
+			w.nodes[0].journal.Octopus.Released = opened
+			w.denied = true
+			second, _ := w.engine()
+			second.Run, second.Node, second.Provider, second.Rules = "other", "A", f, e.Rules
+			second.Keep, second.Copy = kept.keep, kept.copy
+			r := second.Recover(context.Background())
+			reverted := slices.Contains(w.writes, "precaution revert A")
+			if reverted == opened || opened && !strings.Contains(fmt.Sprint(r.Err), "401") {
+				t.Errorf("opened %v: exit %d, %v; reverted %v", opened, r.Exit, r.Err, reverted)
+			}
+		})
+	}
+}
+
 // TestRecoverLeavesAFinishedRunAlone: the copy of a run that ended well, with its precaution kept, is no open run,
 // and much may have happened on the machine since, whether it answers or not.
 func TestRecoverLeavesAFinishedRunAlone(t *testing.T) {

@@ -112,8 +112,8 @@ func (s *Step) shut(ctx context.Context) error {
 	}
 	is, err := closed(ctx)
 	switch {
-	case err != nil && s.Topology == Single && Transient(err) && ctx.Err() == nil: // its only node is the one that is not well
-		s.warn("Octopus does not answer, so Maintenance Mode cannot be enabled before the revert (%v)", err)
+	case err != nil && s.Topology == Single && ctx.Err() == nil && (Transient(err) || !s.Book.Octopus().Released):
+		s.warn("Octopus cannot be asked for its Maintenance Mode before the revert (%v): its only node is the one that is not well", err)
 		return nil
 	case err != nil || is:
 		return err

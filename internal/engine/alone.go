@@ -94,10 +94,17 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 		e.clear(ctx, t)
 		return false
 	}
-	if p.Name == procedure.Enter && errors.Is(r.Err, procedure.ErrStopped) && j.Host == nil && !j.Octopus.OursDrain && !j.Octopus.OursMaint {
-		e.clear(ctx, t)
-		t.stopped = true
-		return true
+	if p.Name == procedure.Enter && j.Host == nil && !j.Octopus.OursDrain && !j.Octopus.OursMaint {
+		switch {
+		case errors.Is(r.Err, procedure.ErrStopped):
+			e.clear(ctx, t)
+			t.stopped = true
+			return true
+		case !ok && !j.Octopus.Known: // Octopus could not be read, so nothing was begun, and there is nothing to exit
+			e.clear(ctx, t)
+			t.report.Next = procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + procedure.Enter
+			return false
+		}
 	}
 	words := "ended: " + string(r.Kind)
 	if errors.Is(r.Err, errInterrupted) {

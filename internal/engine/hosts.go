@@ -159,7 +159,7 @@ func sameMachine(targets []*target) error {
 func (e *Engine) pingNodes(ctx context.Context, s *survey) error {
 	var faults []error
 	for _, t := range s.targets {
-		if _, ours := e.resumed[t.name]; ours {
+		if _, ours := e.resuming(t.name); ours {
 			continue // this run may have stopped it
 		}
 		ping, err := e.Server.Ping(ctx, t.name)

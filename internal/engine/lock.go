@@ -74,7 +74,7 @@ func (e *Engine) lock(ctx context.Context, targets []*target) error {
 	slices.SortFunc(byName, func(a, b *target) int { return strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
 	for i, t := range byName {
 		if err := e.take(ctx, t); err != nil {
-			e.unlock(ctx, byName[:i+1]) // the last one too: the reply may be what was lost
+			e.unlock(e.grace, byName[:i+1]) // the last one too: the reply may be what was lost
 			return err
 		}
 	}

@@ -119,7 +119,9 @@ func (e *Engine) endEarly(ctx context.Context, t *target, topology procedure.Top
 		}
 		back = back[1:]
 		if p.Name == procedure.Exit && !t.book.Octopus().OursDrain && !t.book.Octopus().OursMaint {
-			e.skip(p, t, e.step(t, topology, p.Name), "nothing of ours is to be undone")
+			step := e.step(t, topology, p.Name)
+			step.EndPrecaution(ctx)
+			e.skip(p, t, step, "nothing of ours is to be undone")
 			continue
 		}
 		undo := e.phase(ctx, p, t, e.step(t, topology, p.Name))
@@ -240,7 +242,8 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 	ctx, released := e.grace, false
 	intent := t.book.Journal().Intent
 	unstopped := rest[0].Name == procedure.Stop && (intent == nil || intent.Phase != procedure.Stop) // nothing was asked of the host yet
-	if rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait || unstopped {
+	early := rest[0].Name == procedure.Enter || rest[0].Name == procedure.Wait || unstopped
+	if early && t.book.Journal().Host == nil { // nor has an earlier process of the run come further
 		if err := e.step(t, topology, procedure.Exit).Release(ctx); err == nil {
 			released = true
 			e.clear(ctx, t)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/octopatch/octopatch/internal/procedure"
 )
@@ -35,6 +36,16 @@ func (e *Engine) learn(ctx context.Context, s *survey, err error) bool {
 		}
 	}
 	return e.resumed != nil
+}
+
+// resuming is what an unfinished run has done so far to a node, whose name may be typed in another case than Octopus'.
+func (e *Engine) resuming(node string) (procedure.Journal, bool) {
+	for name, j := range e.resumed {
+		if strings.EqualFold(name, node) {
+			return j, true
+		}
+	}
+	return procedure.Journal{}, false
 }
 
 // known are the hosts as far as they were read.

@@ -111,7 +111,7 @@ func (e *Engine) whyNobodyAnswers(ctx context.Context, err error) error {
 // must not be refused for what it did itself.
 func (e *Engine) asBefore(nodes []procedure.NodeState) {
 	for i := range nodes {
-		if j, ok := e.resumed[nodes[i].Name]; ok {
+		if j, ok := e.resuming(nodes[i].Name); ok {
 			nodes[i].Drained = nodes[i].Drained && j.Octopus.Drained
 			nodes[i].Offline = false
 		}

@@ -27,7 +27,7 @@ func (s Store) Newest(node, run string) (*procedure.Journal, error) {
 	}
 	var newest *procedure.Journal
 	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), unsafe.ReplaceAllString("-"+node, "_")+".json") {
+		if !strings.HasSuffix(strings.ToLower(f.Name()), strings.ToLower(unsafe.ReplaceAllString("-"+node, "_"))+".json") {
 			continue
 		}
 		name := filepath.Join(s.Dir, f.Name())

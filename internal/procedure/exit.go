@@ -12,10 +12,11 @@ var exit = Phase{
 	Single: "Exit Maintenance Mode",
 	HA:     "Exit drain mode for that node so it will start accepting Octopus Tasks again",
 	Limit:  func(r Rules) time.Duration { return exitLimit + healthLimit + r.Soak + r.PrecautionTimeout },
-	Done: func(_ context.Context, s *Step) (string, error) {
+	Done: func(ctx context.Context, s *Step) (string, error) {
 		prior := s.Book.Octopus()
 		was := s.Topology == HA && prior.Drained || s.Topology == Single && prior.Maintenance
 		if prior.Known && was && !prior.OursDrain && !prior.OursMaint {
+			s.EndPrecaution(ctx)
 			return "it was so before this run, and stays so", nil
 		}
 		return "", nil

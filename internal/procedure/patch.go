@@ -106,6 +106,7 @@ func (r *rounds) staysStopped(ctx context.Context, facts HostFacts) error {
 			continue
 		}
 		r.warn("service %q was started again by something on the host; stopping it once more", i.Service.Name)
+		r.Book.Octopus().StartBegan = true // so that a revert takes back what it wrote
 		return r.changeServices(ctx, "stop "+quoted(r.Services)+" again", func(ctx context.Context, c Change) (Journal, error) {
 			return r.Host.Stop(ctx, c, StopOrder{Services: r.Services, Limit: stopLimit})
 		}, "Stopped")

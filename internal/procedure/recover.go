@@ -145,8 +145,11 @@ func (s *Step) losesNothing(ctx context.Context, facts HostFacts) error {
 				"do not revert: an older Octopus Server cannot work with a newer database; repair the node, or restore a backup of both after asking Octopus' support")
 		}
 	}
+	alive := false // Octopus runs on the node, as far as Octopus says
 	if nodes, err := s.octopus().Nodes(ctx); err == nil {
+		alive = s.Topology == Single
 		for _, n := range nodes {
+			alive = alive || strings.EqualFold(n.Name, s.Node) && !n.Offline
 			if !n.Offline && n.Version != "" && prior.Version != "" && n.Version != prior.Version {
 				return Refuse("node "+n.Name, fmt.Sprintf("runs Octopus %s, and node %s ran %s before: somebody has upgraded Octopus since, and its database with it", n.Version, s.Node, prior.Version),
 					"do not revert: upgrade the node instead")
@@ -155,7 +158,7 @@ func (s *Step) losesNothing(ctx context.Context, facts HostFacts) error {
 	} else if s.Topology == HA {
 		return fmt.Errorf("it cannot be read whether Octopus was upgraded since: %w", err)
 	}
-	if s.Provider.Rewinds() != RewindsDisks || s.Rules.Recover == RecoverLoseData || !s.startBegan(facts) {
+	if s.Provider.Rewinds() != RewindsDisks || s.Rules.Recover == RecoverLoseData || !alive && !s.startBegan(facts) {
 		return nil
 	}
 	inside := prior.OnDisks
@@ -205,7 +208,12 @@ func (s *Step) revert(ctx context.Context) error {
 	for try := 1; ; try++ {
 		limited, cancel := s.Clock.WithTimeout(ctx, s.Rules.PrecautionTimeout)
 		err := s.Provider.Revert(limited, p, func(text string) { s.progress("%s", text) })
+		late := limited.Err() != nil && ctx.Err() == nil
 		cancel()
+		if err != nil && late {
+			return &Fault{Kind: ErrUnreadable, Subject: s.Node, Problem: "the revert was not seen to end within " + Span(s.Rules.PrecautionTimeout.Seconds()) + ", and may go on", Cause: err,
+				Remedy: "look at the provider's own log; once it has ended, run octopatch recover again"}
+		}
 		if err == nil || !Transient(err) || try == 2 || ctx.Err() != nil {
 			return err
 		}

@@ -58,7 +58,10 @@ func (h *fakeHost) LetGo() {
 	h.nonce, h.renewed = "", time.Time{}
 }
 
-func (h *fakeHost) Release(context.Context) error {
+func (h *fakeHost) Release(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	defer h.n.w.locked()()
 	h.n.w.tries("host release " + h.n.state.Name)
 	if err := h.up(); err != nil || h.nonce == "" {

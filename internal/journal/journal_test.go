@@ -95,3 +95,20 @@ func TestPeopleAreToldOnce(t *testing.T) {
 		t.Errorf("%+v, %v", j, err)
 	}
 }
+
+// TestACopyIsFoundInAnyCase: OCTOPATCH_NODES may spell a node in another case than Octopus.
+func TestACopyIsFoundInAnyCase(t *testing.T) {
+	t.Parallel()
+	s := Store{Dir: t.TempDir()}
+	if err := s.Keep(procedure.Journal{Format: 1, Run: "20261126-120000-aaaa", Node: "OCTO-01", Counter: 3}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"OCTO-01", "octo-01"} {
+		if j, err := s.Newest(name, ""); err != nil || j == nil || j.Counter != 3 {
+			t.Errorf("%s: %+v, %v", name, j, err)
+		}
+	}
+	if j, err := s.Newest("cto-01", ""); err != nil || j != nil {
+		t.Errorf("another node's: %+v, %v", j, err)
+	}
+}

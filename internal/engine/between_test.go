@@ -217,3 +217,65 @@ func TestWhatTheDeadmanStartedIsNotRevertedUnasked(t *testing.T) {
 		}
 	})
 }
+
+// TestExitOfANodeThatWasDrainedBefore: the way back goes only once the node is proved healthy, drained as it is.
+func TestExitOfANodeThatWasDrainedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B", "C")
+		w.nodes[0].state.Drained = true
+		w.at("host start A", func() { w.nodes[0].sick = true })
+		e, _, f := w.engineWithProvider()
+		e.RunAll(context.Background())
+		w.inject = nil
+		exit := func() Result {
+			next, _ := w.engine()
+			next.Node, next.Provider, next.Rules = "A", f, e.Rules
+			return do(next, procedure.Exit)
+		}
+		if r := exit(); r.Exit == ExitDone || len(f.points) != 1 || w.nodes[0].journal == nil {
+			t.Errorf("ill: exit %d, %v; left %v", r.Exit, r.Err, f.points)
+		}
+		w.nodes[0].sick = false
+		if r := exit(); r.Exit != ExitDone || len(f.points) != 0 || w.nodes[0].journal != nil {
+			t.Errorf("well: exit %d, %v; left %v", r.Exit, r.Err, f.points)
+		}
+	})
+}
+
+// TestARunGoneOnWithBeforeTheWindow: what was open is finished, and no other node is begun before people expect it.
+func TestARunGoneOnWithBeforeTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		e, _ := w.engine()
+		w.killed(e, "host stop A")
+		e, _ = w.engine()
+		e.Rules.WindowStart, e.Rules.WindowLength = time.Now().Add(12*time.Hour), 4*time.Hour
+		r := e.RunAll(context.Background())
+		if r.Exit != ExitStopped || w.node("A").ubr == 100 || w.node("B").ubr != 100 || !strings.Contains(r.Nodes[1].Reason, "the window begins at") {
+			t.Errorf("exit %d, %v; %+v", r.Exit, r.Err, r.Nodes[1])
+		}
+	})
+}
+
+// TestASilentHostWhoseSwitchMayHaveFired: whether Octopus has written to its disks since cannot be read.
+func TestASilentHostWhoseSwitchMayHaveFired(t *testing.T) {
+	for after, want := range map[time.Duration]int{time.Minute: ExitDone, 2 * time.Hour: ExitRefused} {
+		synctest.Test(t, func(t *testing.T) {
+			w, kept := newWorld("A"), keeper{}
+			w.nodes[0].onDisks = []string{"Octopus.Home"}
+			e, _, f := w.engineWithProvider()
+			e.Keep, e.Copy, e.Rules.Deadman = kept.keep, kept.copy, 45*time.Minute
+			ctx, cancel := context.WithCancel(context.Background())
+			w.at("host reboot A", cancel)
+			w.nodes[0].neverBack = true
+			e.RunAll(ctx)
+			w.inject = nil
+			time.Sleep(after)
+			next, _ := w.engine()
+			next.Node, next.Provider, next.Rules, next.Keep, next.Copy = "A", f, e.Rules, kept.keep, kept.copy
+			if r := next.Recover(context.Background()); r.Exit != want {
+				t.Errorf("after %s: exit %d, %v", after, r.Exit, r.Err)
+			}
+		})
+	}
+}

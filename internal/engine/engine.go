@@ -55,7 +55,8 @@ type Engine struct {
 	peeked  []*target                    // hosts that were read although Octopus was out of shape
 	unread  error                        // why others were not
 	looked  bool
-	end     time.Time       // of the window; zero: none was set
+	from    time.Time       // when the window begins; zero: none was set
+	end     time.Time       // and ends
 	pace    measured        // what the nodes of this run have taken
 	alone   bool            // one phase runs, and nobody stays to renew the lease
 	grace   context.Context // goes on for undoLimit after an interrupt

@@ -53,6 +53,9 @@ func (e *Engine) ends() (time.Time, string) {
 // tooLate says why a node is not begun any more, "" while there is time: the window would end before the node is back
 // in service, or the login to Octopus. Without OCTOPATCH_WINDOW and with a key there always is time.
 func (e *Engine) tooLate(node string) string {
+	if e.Clock.Now().Before(e.from) { // what was open is finished whatever the hour
+		return "the window begins at " + clockTime(e.from)
+	}
 	end, whose := e.ends()
 	if end.IsZero() {
 		return ""
@@ -77,7 +80,7 @@ func (e *Engine) openWindow(targets []*target) error {
 	}
 	now := e.Clock.Now()
 	from, to := e.Rules.Window(now)
-	e.end = to
+	e.from, e.end = from, to
 	for _, t := range targets {
 		if t.facts.Journal != nil {
 			return nil

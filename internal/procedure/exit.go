@@ -16,6 +16,11 @@ var exit = Phase{
 		prior := s.Book.Octopus()
 		was := s.Topology == HA && prior.Drained || s.Topology == Single && prior.Maintenance
 		if prior.Known && was && !prior.OursDrain && !prior.OursMaint {
+			if s.Book.Journal().Host != nil { // the machine was changed all the same
+				if err := s.servesAgain(ctx); err != nil {
+					return "", err
+				}
+			}
 			s.EndPrecaution(ctx)
 			return "it was so before this run, and stays so", nil
 		}
@@ -36,11 +41,11 @@ var exit = Phase{
 	},
 }
 
-// servesAgain proves that the node is healthy and stays so. One that was drained before us answers 418 for ever, and
-// that is as it was.
+// servesAgain proves that the node is healthy and stays so. One that was out of service before us answers 418 for ever,
+// and that is as it was.
 func (s *Step) servesAgain(ctx context.Context) error {
-	if s.Book.Octopus().Drained {
-		return nil
+	if prior := s.Book.Octopus(); prior.Drained || prior.Maintenance {
+		return s.staysHealthy(ctx, 418)
 	}
 	return s.staysHealthy(ctx)
 }
@@ -114,11 +119,11 @@ func (s *Step) exitMaintenanceMode(ctx context.Context) error {
 		func(ctx context.Context) (bool, error) { on, err := s.octopus().MaintenanceMode(ctx); return !on, err })
 }
 
-// staysHealthy waits until the node is healthy, with ping 200, and then for the soak: healthy at its begin, at
-// its end and between.
-func (s *Step) staysHealthy(ctx context.Context) error {
+// staysHealthy waits until the node is healthy, with ping 200 or what else is accepted, and then for the soak: healthy at
+// its begin, at its end and between.
+func (s *Step) staysHealthy(ctx context.Context, accepted ...int) error {
 	err := s.await(ctx, awaited{what: "the node to be healthy", every: healthEvery, limit: healthLimit}, func(ctx context.Context) (bool, string, error) {
-		what, _, err := s.unhealthy(ctx)
+		what, _, err := s.unhealthy(ctx, accepted...)
 		return err == nil && what == "", what, err
 	})
 	if err != nil {
@@ -129,7 +134,7 @@ func (s *Step) staysHealthy(ctx context.Context) error {
 		if s.Clock.Since(since) < s.soakEvery() && s.Rules.Soak > 0 {
 			return false, "the soak of " + Span(s.Rules.Soak.Seconds()) + " to pass in good health", nil
 		}
-		what, _, err := s.unhealthy(ctx)
+		what, _, err := s.unhealthy(ctx, accepted...)
 		if err != nil || what != "" {
 			since = s.Clock.Now()
 			return false, what, err

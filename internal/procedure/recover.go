@@ -19,6 +19,12 @@ const (
 	OnFailureRevert = "recover"
 )
 
+// heldBy begins the note of a node that is held, without its dead-man switch.
+const heldBy = "held: "
+
+// Held is the note of a node that is held for that reason, without its dead-man switch.
+func Held(reason string) string { return heldBy + reason }
+
 // Recovery restores the operating system to just before patching, starts the service and exits. It never
 // touches the database.
 func Recovery() Phase {
@@ -178,7 +184,17 @@ func (s *Step) startBegan(facts HostFacts) bool {
 	ran := slices.ContainsFunc(facts.Instances, func(i Instance) bool {
 		return slices.Contains(s.Services, i.Service.Name) && i.Service.State != "Stopped"
 	})
-	return j.Octopus.StartBegan || j.Deadman != nil || j.Host != nil && j.Host.Restored || ran
+	return j.Octopus.StartBegan || j.Deadman != nil || j.Host != nil && j.Host.Restored || ran || s.mayHaveFired(facts)
+}
+
+// mayHaveFired: the host does not say whether its dead-man switch has started the service, and it has had the time to.
+// An orderly hold disarms it.
+func (s *Step) mayHaveFired(facts HostFacts) bool {
+	last := s.Book.Journal().Intent
+	if facts.Windows.Boot != "" || s.Rules.Deadman == 0 || last == nil || strings.HasPrefix(last.What, heldBy) {
+		return false
+	}
+	return s.Clock.Since(time.Unix(last.At, 0)) > s.Rules.Deadman
 }
 
 // revert asks the provider, once more after a lost reply: nothing was started in between, so a second revert to

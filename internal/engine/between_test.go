@@ -24,19 +24,10 @@ func (w *world) at(write string, do func()) {
 	}
 }
 
-// killed runs until that write, which is the last that arrives, and lets every lease grow stale.
-func (w *world) killed(e *Engine, write string) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	w.dead = cancel
-	w.inject = func(_ int, what string) string {
-		if what == write {
-			return "dead after"
-		}
-		return ""
-	}
-	e.RunAll(ctx)
-	w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
+// killed is a run that died right after that write, and whose leases have grown stale.
+func (w *world) killed(t *testing.T, e *Engine, write string) {
+	t.Helper()
+	w.dies(t, e, write)
 	time.Sleep(2 * time.Hour)
 }
 
@@ -47,7 +38,7 @@ func TestInterruptWhereAStoppedNodeIsGoneOnWith(t *testing.T) {
 			w := newWorld("A", "B")
 			before := w.snapshot()
 			e, _ := w.engine()
-			w.killed(e, "host stop A")
+			w.killed(t, e, "host stop A")
 			ctx, cancel := context.WithCancel(context.Background())
 			w.at(write, cancel)
 			e, _ = w.engine()
@@ -107,7 +98,7 @@ func TestNamesInAnotherCase(t *testing.T) {
 		w := newWorld("A", "B")
 		before := w.snapshot()
 		e, _ := w.engine()
-		w.killed(e, "host stop A")
+		w.killed(t, e, "host stop A")
 		e, _ = w.engine()
 		e.All, e.Nodes = false, []Listed{{Name: "a"}, {Name: "b"}}
 		open := e.Open
@@ -165,7 +156,7 @@ func TestAPrecautionThatOnlyARecoveryHasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("A", "B")
 		e, _, f := w.engineWithProvider()
-		w.killed(e, "precaution take A")
+		w.killed(t, e, "precaution take A")
 		ctx, cancel := context.WithCancel(context.Background())
 		w.dead = cancel
 		w.inject = func(_ int, what string) string {
@@ -200,7 +191,7 @@ func TestWhatTheDeadmanStartedIsNotRevertedUnasked(t *testing.T) {
 		n.onDisks = []string{"Octopus.Home"}
 		e, _, f := w.engineWithProvider()
 		e.Keep, e.Copy = kept.keep, kept.copy
-		w.killed(e, "host install A")
+		w.killed(t, e, "host install A")
 		n.runs(true)
 		n.journal.Host.Restored, n.journal.Deadman, n.journal.Counter = true, &procedure.Fired{At: time.Now().Unix(), Why: "nothing was heard"}, n.journal.Counter+1
 		n.neverBack = true
@@ -247,7 +238,7 @@ func TestARunGoneOnWithBeforeTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("A", "B")
 		e, _ := w.engine()
-		w.killed(e, "host stop A")
+		w.killed(t, e, "host stop A")
 		e, _ = w.engine()
 		e.Rules.WindowStart, e.Rules.WindowLength = time.Now().Add(12*time.Hour), 4*time.Hour
 		r := e.RunAll(context.Background())

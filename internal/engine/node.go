@@ -169,7 +169,7 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	note := t.book.Note(phase, procedure.Held(t.report.Reason))
+	note := t.book.Note(phase, procedure.Held+t.report.Reason)
 	t.report.Next = e.goOn(t)
 	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })

@@ -211,6 +211,46 @@ func recoverInTheSoak(t *testing.T, nodes string, dies bool, down func(*fakeNode
 	}
 }
 
+// TestDeathWhileItIsClosedForTheRevert: a recovery that dies at the drain before the revert, of a host that is silent,
+// is gone through again.
+func TestDeathWhileItIsClosedForTheRevert(t *testing.T) {
+	for _, fate := range []string{"dead before", "dead after"} {
+		synctest.Test(t, func(t *testing.T) {
+			w, kept := newWorld("A", "B"), keeper{}
+			before, _, _ := strings.Cut(w.snapshot(), "\nB ")
+			e, _, f := w.engineWithProvider()
+			e.Keep, e.Copy = kept.keep, kept.copy
+			w.killed(t, e, "octopus drain false A")
+			w.nodes[0].hostDown = true
+			again := func(ctx context.Context) Result {
+				next, _ := w.engine()
+				next.Node, next.Provider, next.Rules, next.Keep, next.Copy = "A", f, e.Rules, kept.keep, kept.copy
+				return next.Recover(ctx)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			w.dead = cancel
+			w.inject = func(_ int, what string) string {
+				if what == "octopus drain true A" {
+					return fate
+				}
+				return ""
+			}
+			again(ctx)
+			if !w.died || w.node("A").ubr == 100 {
+				t.Fatalf("it was not killed before the revert: %q", w.writes)
+			}
+			w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
+			time.Sleep(2 * time.Hour)
+			if r := again(context.Background()); r.Exit != ExitDone || w.node("A").ubr != 100 {
+				t.Errorf("%s: exit %d, %v", fate, r.Exit, r.Err)
+			}
+			if got, _, _ := strings.Cut(w.snapshot(), "\nB "); got != before {
+				t.Errorf("%s: the world differs (+got, -want):\n%s", fate, cmp.Diff(before, got))
+			}
+		})
+	}
+}
+
 // TestRecoverOfAServerThatRefusesOurLogin: a server that is not well may say anything, and is closed, as the
 // journal says. One that was opened is not reverted under its users.
 func TestRecoverOfAServerThatRefusesOurLogin(t *testing.T) {

@@ -175,7 +175,7 @@ func (e *Engine) tidy(ctx context.Context, t *target) error {
 	if t.finished == nil {
 		return nil
 	}
-	if p := t.finished.Precaution; p != nil && (p.State == procedure.PrecautionTaken || p.State == procedure.PrecautionTaking) { // ended right before it was removed
+	if t.finished.Precaution.Pending() { // ended right before it was removed
 		t.book = procedure.OpenBook(*t.finished, e.Clock, e.keep)
 		e.step(t, t.finished.Topology, procedure.Exit).EndPrecaution(ctx)
 		t.report.Precaution = nil // it is no precaution of this run

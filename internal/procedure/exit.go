@@ -44,7 +44,7 @@ var exit = Phase{
 // servesAgain proves that the node is healthy and stays so. One that was out of service before us answers 418 for ever,
 // and that is as it was.
 func (s *Step) servesAgain(ctx context.Context) error {
-	if prior := s.Book.Octopus(); prior.Drained || prior.Maintenance {
+	if prior := s.Book.Octopus(); prior.Drained || s.Topology == Single && prior.Maintenance {
 		return s.staysHealthy(ctx, 418)
 	}
 	return s.staysHealthy(ctx)

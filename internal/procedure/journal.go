@@ -126,6 +126,14 @@ type TakenPrecaution struct {
 	State    string `json:"state"`
 }
 
+// Pending: it is there, or may be, and nobody has ended it.
+func (t *TakenPrecaution) Pending() bool {
+	return t != nil && (t.State == PrecautionTaken || t.State == PrecautionTaking)
+}
+
+// Held begins the note of a node that is held, without its dead-man switch; the reason follows.
+const Held = "held: "
+
 // GoOn is the command that goes on with every unfinished run, wherever it stands.
 const GoOn = "octopatch run"
 

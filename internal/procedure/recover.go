@@ -19,12 +19,6 @@ const (
 	OnFailureRevert = "recover"
 )
 
-// heldBy begins the note of a node that is held, without its dead-man switch.
-const heldBy = "held: "
-
-// Held is the note of a node that is held for that reason, without its dead-man switch.
-func Held(reason string) string { return heldBy + reason }
-
 // Recovery restores the operating system to just before patching, starts the service and exits. It never
 // touches the database.
 func Recovery() Phase {
@@ -112,16 +106,12 @@ func (s *Step) mayRevert(ctx context.Context) (HostFacts, error) {
 // shut takes the node out of service where it was opened, or may have been: it must not take a task and lose it by the
 // revert. Octopus is asked, since whoever opened the node may not have lived to write it down.
 func (s *Step) shut(ctx context.Context) error {
-	closed := s.isDrained
-	if s.Topology == Single {
-		closed = s.octopus().MaintenanceMode
-	}
-	is, err := closed(ctx)
+	closed, err := s.closed(ctx)
 	switch {
 	case err != nil && s.Topology == Single && ctx.Err() == nil && (Transient(err) || !s.Book.Octopus().Released):
 		s.warn("Octopus cannot be asked for its Maintenance Mode before the revert (%v): its only node is the one that is not well", err)
 		return nil
-	case err != nil || is:
+	case err != nil || closed:
 		return err
 	}
 	return s.CloseAgain(ctx)
@@ -191,7 +181,7 @@ func (s *Step) startBegan(facts HostFacts) bool {
 // An orderly hold disarms it.
 func (s *Step) mayHaveFired(facts HostFacts) bool {
 	last := s.Book.Journal().Intent
-	if facts.Windows.Boot != "" || s.Rules.Deadman == 0 || last == nil || strings.HasPrefix(last.What, heldBy) {
+	if facts.Windows.Boot != "" || s.Rules.Deadman == 0 || last == nil || strings.HasPrefix(last.What, Held) {
 		return false
 	}
 	return s.Clock.Since(time.Unix(last.At, 0)) > s.Rules.Deadman

@@ -22,7 +22,7 @@ var stop = Phase{
 		return "this run has stopped it before, and it is stopped", nil
 	},
 	Do: func(ctx context.Context, s *Step) error {
-		if s.Book.Journal().Precaution != nil { // taken of the stopped service, and it runs again
+		if s.Book.Journal().Precaution.Pending() { // taken of the stopped service, and it runs again
 			s.Book.Octopus().StartBegan = true
 		}
 		order := StopOrder{Services: s.Services, Limit: stopLimit, Deadman: s.Deadman}

@@ -203,7 +203,10 @@ func (w *world) CurrentUser(context.Context) (procedure.User, error) {
 
 func (w *world) Ping(_ context.Context, node string) (procedure.NodePing, error) {
 	defer w.locked()()
-	n := w.node(node)
+	return w.node(node).ping()
+}
+
+func (n *fakeNode) ping() (procedure.NodePing, error) {
 	if n.hostDown || n.sick || n.service.State != "Running" {
 		return procedure.NodePing{}, &procedure.Fault{Kind: procedure.ErrUnreachable, Problem: "connection refused"}
 	}
@@ -211,7 +214,7 @@ func (w *world) Ping(_ context.Context, node string) (procedure.NodePing, error)
 	if n.state.Drained {
 		status = 418
 	}
-	return procedure.NodePing{Status: status, Name: node}, nil
+	return procedure.NodePing{Status: status, Name: n.state.Name}, nil
 }
 
 func (w *world) Serving(context.Context) error {

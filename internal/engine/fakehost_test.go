@@ -128,7 +128,13 @@ func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 
 func (h *fakeHost) Health(context.Context, []string, []string) (procedure.HostHealth, error) {
 	defer h.n.w.locked()()
-	return procedure.HostHealth{Windows: h.windows(), BootTime: h.n.started, Services: []procedure.Service{h.n.service}, Pending: h.n.pending}, h.ours()
+	health := procedure.HostHealth{Windows: h.windows(), BootTime: h.n.started, Services: []procedure.Service{h.n.service}, Pending: h.n.pending}
+	if ping, err := h.n.ping(); err == nil {
+		health.Ping = ping
+	} else {
+		health.PingError = err.Error()
+	}
+	return health, h.ours()
 }
 
 // merge is what run.json becomes.

@@ -62,9 +62,14 @@ func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.
 		e.leave(e.grace, t, p.Name)
 		return r, false
 	}
-	if step.Reverting {
-		e.regain(ctx, t)
+	if !step.Reverting { // a guard could not be evaluated, and all is as it was
+		if t.held {
+			return r, false
+		}
+		t.report.Next = procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + p.Name
+		return r, false
 	}
+	e.regain(ctx, t)
 	e.closeAgain(ctx, t, topology)
 	e.hold(ctx, t, p.Name)
 	return r, false

@@ -134,6 +134,9 @@ func running(j Journal, services []string) []string {
 	return names
 }
 
+// errOtherNode says nothing of the node itself.
+var errOtherNode = errors.New("another node's name")
+
 const itsPing = "the node to answer its own ping"
 
 // silent: the node has a URL of its own, and does not answer there yet.
@@ -158,7 +161,7 @@ func (s *Step) pingsItself(ctx context.Context, health HostHealth, accept []int)
 		return "", err
 	}
 	if !strings.EqualFold(ping.Name, s.Node) && ping.Name != "" {
-		return "", &Fault{Subject: s.Node, Problem: fmt.Sprintf("the address of the node answers as %q", ping.Name), Remedy: "correct OCTOPATCH_NODE_URLS"}
+		return "", &Fault{Subject: s.Node, Problem: fmt.Sprintf("the address of the node answers as %q", ping.Name), Cause: errOtherNode, Remedy: "correct OCTOPATCH_NODE_URLS"}
 	}
 	ok := ping.Status == 200 && ping.Name != ""
 	for _, status := range accept {

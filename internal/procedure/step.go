@@ -31,7 +31,7 @@ type Step struct {
 	Patcher  Patcher                              // patches instead of Windows Update; nil where Windows Update does
 	Book     *Book                                // the node's journal
 	Report   *NodeReport
-	// Reverting: recover has come past every guard and asks for the revert; nothing it says from then on is a refusal.
+	// Reverting: recover has come past every guard and changes something; nothing it says from then on is a refusal.
 	Reverting bool
 	Notice    *Notice // filled by schedule
 	Deadman   Deadman // how stop arms the host's dead-man switch

@@ -142,7 +142,11 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 		return nil, "", nil, err
 	}
 	e.tellFired(t)
-	others, err := e.others(ctx, t)
+	listed, err := e.besides(ctx, t)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	others, err := e.others(ctx, t, listed)
 	if err == nil {
 		err = e.compare(t, others)
 	}
@@ -199,17 +203,27 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 	}
 	all := s.targets
 	s.targets = []*target{t}
-	if err := e.surveyHosts(ctx, s); err != nil {
+	if err := e.readHosts(ctx, s); err != nil {
 		return nil, "", nil, err
 	}
-	if _, err := e.openRun(s.targets); err != nil {
+	held, err := e.heldButGone(ctx, &survey{nodes: s.nodes, targets: all})
+	if err == nil {
+		err = e.proveHosts(ctx, s)
+	}
+	for _, h := range held {
+		err = errors.Join(err, procedure.Refuse("node "+h.name, "is offline: run "+h.facts.Journal.Run+" is unfinished there ("+intent(h.facts.Journal)+")", "finish it first: "+procedure.GoOn))
+	}
+	if err == nil {
+		_, err = e.openRun(s.targets)
+	}
+	if err != nil {
 		return nil, "", nil, err
 	}
-	e.Nodes = nil // the others are known now, also where OCTOPATCH_NODES is all
+	var listed []Listed
 	for _, one := range all {
-		e.Nodes = append(e.Nodes, Listed{Name: one.name, Host: one.hostName})
+		listed = append(listed, Listed{Name: one.name, Host: one.hostName})
 	}
-	others, err := e.others(ctx, t)
+	others, err := e.others(ctx, t, listed)
 	if err == nil {
 		err = e.compare(t, others)
 	}

@@ -66,6 +66,7 @@ type fakeNode struct {
 	readyDenied   bool          // after a reboot the host refuses our login
 	readyCalls    int
 	started       time.Time
+	lastSeen      time.Time // by Octopus, while it is offline; zero: just now
 	onDisks       []string
 	working       time.Time // until then the worker installs
 	servicing     time.Time // until then Windows itself does
@@ -128,6 +129,9 @@ func (w *world) Nodes(context.Context) ([]procedure.NodeState, error) {
 		s := n.state
 		s.Offline = s.Offline || n.service.State != "Running"
 		s.LastSeen = time.Now()
+		if s.Offline && !n.lastSeen.IsZero() {
+			s.LastSeen = n.lastSeen
+		}
 		s.Version = n.version
 		for _, t := range w.tasks {
 			if t.Active() && t.On(s) {

@@ -11,9 +11,9 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 )
 
-// surveyHosts reads every host and proves that each is the one it is taken for. The first host is read alone:
-// a wrong password is tried once on one host and not once on each, so that no account is locked.
-func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
+// readHosts reads every host. The first one is read alone: a wrong password is tried once on one host and not once on
+// each, so that no account is locked.
+func (e *Engine) readHosts(ctx context.Context, s *survey) error {
 	for i, t := range s.targets {
 		if err := e.openHost(t); err != nil {
 			return err
@@ -24,9 +24,11 @@ func (e *Engine) surveyHosts(ctx context.Context, s *survey) error {
 			}
 		}
 	}
-	if err := e.each(s.targets[1:], func(t *target) error { return e.probe(ctx, t) }); err != nil {
-		return err
-	}
+	return e.each(s.targets[1:], func(t *target) error { return e.probe(ctx, t) })
+}
+
+// proveHosts proves that each host that was read is the one it is taken for.
+func (e *Engine) proveHosts(ctx context.Context, s *survey) error {
 	if err := e.compareAll(s.targets); err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func brief(d time.Duration) string {
 // Status reads from each listed host where an unfinished run stands there and who works on it. What cannot be read
 // is an error beside what can.
 func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
-	listed, err := e.everyNode(ctx)
+	listed, err := e.everyNode(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +164,9 @@ func (e *Engine) Status(ctx context.Context) ([]procedure.Standing, error) {
 	return open, errors.Join(faults...)
 }
 
-// everyNode is what OCTOPATCH_NODES lists; Octopus is asked only where it is all.
-func (e *Engine) everyNode(ctx context.Context) ([]Listed, error) {
+// everyNode is what OCTOPATCH_NODES lists; where it is all, Octopus is asked, and those count that are wanted (nil: every
+// one).
+func (e *Engine) everyNode(ctx context.Context, wanted func(procedure.NodeState) bool) ([]Listed, error) {
 	if !e.All {
 		return e.Nodes, nil
 	}
@@ -176,7 +177,9 @@ func (e *Engine) everyNode(ctx context.Context) ([]Listed, error) {
 	}
 	var listed []Listed
 	for _, n := range nodes {
-		listed = append(listed, Listed{Name: n.Name})
+		if wanted == nil || wanted(n) {
+			listed = append(listed, Listed{Name: n.Name})
+		}
 	}
 	return listed, err
 }

@@ -124,7 +124,14 @@ func (e *Engine) recoverTarget(ctx context.Context) (*target, []*target, error) 
 			return nil, nil, err
 		}
 	}
-	others, err := e.others(ctx, t)
+	listed, err := e.besides(ctx, t)
+	switch {
+	case e.interrupted(err):
+		return nil, nil, err
+	case err != nil: // the cluster may be down with it
+		e.warn("", "the other nodes' hosts are neither read nor locked: %v", err)
+	}
+	others, err := e.others(ctx, t, listed)
 	if err != nil {
 		return nil, nil, err
 	}

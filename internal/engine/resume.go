@@ -12,7 +12,15 @@ import (
 func (e *Engine) look(ctx context.Context) (*survey, error) {
 	s, err := e.surveyOctopus(ctx)
 	if err == nil {
-		err = e.surveyHosts(ctx, s)
+		err = e.readHosts(ctx, s)
+	}
+	if err == nil {
+		var held []*target
+		held, err = e.heldButGone(ctx, s)
+		s.targets = append(s.targets, held...)
+	}
+	if err == nil {
+		err = e.proveHosts(ctx, s)
 	}
 	return s, err
 }
@@ -66,7 +74,7 @@ func outOfShape(err error) bool {
 // peek reads the listed hosts when Octopus does not show the cluster as it should be: an unfinished run may well be
 // the reason.
 func (e *Engine) peek(ctx context.Context) ([]*target, error) {
-	listed, err := e.everyNode(ctx)
+	listed, err := e.everyNode(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -73,42 +73,6 @@ func (e *Engine) kept(t *target, run string, others []*target) (best *procedure.
 	return best, where, nil
 }
 
-// others are the further hosts that are listed, as far as they answer: they may hold a copy of the node's journal.
-func (e *Engine) others(ctx context.Context, t *target) ([]*target, error) {
-	var list []*target
-	for _, l := range e.Nodes {
-		if strings.EqualFold(l.Name, t.name) {
-			continue
-		}
-		o := newTarget(l.Name, l.Host)
-		if err := e.openHost(o); err != nil {
-			return nil, err
-		}
-		list = append(list, o)
-	}
-	err := e.each(list, func(o *target) error {
-		facts, err := o.host.Probe(ctx)
-		if err == nil {
-			o.facts, o.read = facts, facts.Journal
-		} else if !procedure.Transient(err) {
-			return named{o.name, err}
-		}
-		return nil
-	})
-	return list, err
-}
-
-// answered are those that were read.
-func answered(list []*target) []*target {
-	var up []*target
-	for _, t := range list {
-		if t.facts.Folder != "" {
-			up = append(up, t)
-		}
-	}
-	return up
-}
-
 // unsure is the end of a command over a node of which it is not known what was done to it, before anything was changed;
 // nil where there is none, or where the operator has said to go on. command goes on with the first such node.
 func (e *Engine) unsure(command string, targets ...*target) *Result {

@@ -23,9 +23,6 @@ type survey struct {
 	faults []error
 }
 
-// longGone: a node unseen for longer is taken for a forgotten record, not for one that is down just now.
-const longGone = 24 * time.Hour
-
 // surveyOctopus proves the rights and reads the cluster. It changes nothing.
 func (e *Engine) surveyOctopus(ctx context.Context) (*survey, error) {
 	s := &survey{}
@@ -184,10 +181,6 @@ func newTarget(name, host string) *target {
 	return &target{name: name, hostName: host, report: &procedure.NodeReport{Node: name, Host: host}}
 }
 
-func (e *Engine) gone(n procedure.NodeState) bool {
-	return n.Offline && e.Clock.Since(n.LastSeen) > longGone
-}
-
 // offline judges the nodes that are down: listed ones refuse, and so does one that is down only just now.
 func (e *Engine) offline(s *survey) []error {
 	var faults []error
@@ -196,9 +189,7 @@ func (e *Engine) offline(s *survey) []error {
 		case !n.Offline:
 		case find(s.targets, n.Name) != nil:
 			faults = append(faults, procedure.Refuse("OCTOPATCH_NODES", fmt.Sprintf("node %s is offline (last seen %s)", n.Name, seen(n)), "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
-		case e.gone(n):
-			e.warn("", "node %s is offline and was last seen %s; it is left alone", n.Name, seen(n))
-		default:
+		case !e.gone(n):
 			faults = append(faults, procedure.Refuse("node "+n.Name, "is offline (last seen "+seen(n)+") and may be needed to carry the work", "bring it online, or delete its record in Configuration > Nodes if it no longer exists"))
 		}
 	}

@@ -270,3 +270,41 @@ func TestASilentHostWhoseSwitchMayHaveFired(t *testing.T) {
 		})
 	}
 }
+
+// TestSecondPassTakesAnotherPrecaution: a run that is gone on with finds new updates for a node that it has finished,
+// whose precaution is kept. What it goes back to is not that one, for much was done since.
+func TestSecondPassTakesAnotherPrecaution(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		w.nodes[1].neverRuns = true
+		e, _, f := w.engineWithProvider()
+		e.Rules.PrecautionKeep = 720 * time.Hour
+		if r := e.RunAll(context.Background()); r.Exit != ExitSomeFailed || w.nodes[0].journal != nil || w.nodes[1].journal == nil {
+			t.Fatalf("exit %d, %v", r.Exit, r.Err)
+		}
+		patched := w.node("A").ubr
+		time.Sleep(48 * time.Hour)
+		w.nodes[1].neverRuns = false
+		w.nodes[0].queue = append(w.nodes[0].queue, []procedure.Update{{ID: "u9", Title: "Out of band", KBs: []string{"5000009"}, Bytes: 1 << 20}})
+		w.at("host start A", func() { w.nodes[0].neverRuns = w.nodes[0].reverts == 0 })
+		e2, _ := w.engine()
+		e2.Run, e2.Provider, e2.Rules = "other", f, e.Rules
+		e2.Rules.OnFailure = procedure.OnFailureRevert
+		r := e2.RunAll(context.Background())
+		var a *procedure.NodeReport
+		for _, n := range r.Nodes {
+			if n.Node == "A" {
+				a = n
+			}
+		}
+		if a == nil || a.Precaution == nil || a.Precaution.Name != "octopatch-run1-A-2" || a.Result != procedure.Failed || !strings.Contains(a.Reason, "recovered") {
+			t.Fatalf("exit %d, %v; %+v", r.Exit, r.Err, a)
+		}
+		if w.node("A").ubr != patched || w.node("B").ubr != patched {
+			t.Errorf("UBR of A %d, of B %d, want %d", w.node("A").ubr, w.node("B").ubr, patched)
+		}
+		if _, kept := f.points["Aoctopatch-run1-A"]; !kept {
+			t.Errorf("what was to be kept is gone: %v", f.points)
+		}
+	})
+}

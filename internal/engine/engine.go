@@ -55,6 +55,7 @@ type Engine struct {
 	peeked  []*target                    // hosts that were read although Octopus was out of shape
 	unread  error                        // why others were not
 	looked  bool
+	goneOn  bool            // the run is one that was unfinished
 	from    time.Time       // when the window begins; zero: none was set
 	end     time.Time       // and ends
 	pace    measured        // what the nodes of this run have taken
@@ -128,7 +129,7 @@ func (e *Engine) warn(node, format string, a ...any) {
 // step is what the phases of a node work with.
 func (e *Engine) step(t *target, topology procedure.Topology, phase string) *procedure.Step {
 	s := &procedure.Step{
-		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock,
+		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock, GoneOn: e.alone || e.goneOn,
 		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event, Provider: e.Provider, Patcher: e.Patcher,
 	}
 	if phase == procedure.Stop {

@@ -53,7 +53,11 @@ func (e *Engine) checkPrecaution(ctx context.Context, t *target) error {
 // remove all; "" without a run.
 func (t *target) ownPoint() string {
 	for _, j := range []*procedure.Journal{t.facts.Journal, t.finished} {
-		if j != nil {
+		switch {
+		case j == nil:
+		case j.Precaution != nil:
+			return j.Precaution.Name
+		default:
 			return procedure.PointName(j.Run, t.name)
 		}
 	}

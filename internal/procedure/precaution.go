@@ -11,81 +11,6 @@ import (
 // PrecautionNone is the choice to take none; it has to be said.
 const PrecautionNone = "none"
 
-// Machine is the machine of a node, as a provider of precautions needs to know it.
-type Machine struct {
-	Node     string // Octopus' node name
-	Host     string // the host in OCTOPATCH_NODES
-	Computer string // its NetBIOS name; empty where it could not be read
-}
-
-// Point is one recovery point of one machine.
-type Point struct {
-	Machine
-	Run     string
-	Name    string    // octopatch-<run>-<node>
-	Taken   time.Time // when it was asked for
-	Expires time.Time // zero: the run removes it; otherwise it is kept until then, and removed by whoever looks after it
-}
-
-// Description is what the provider writes beside the name, for people who find it. Leftover reads it back.
-func (p Point) Description() string {
-	text := fmt.Sprintf("octopatch: node %s before it was patched, run %s, taken %s", p.Node, p.Run, p.Taken.UTC().Format(time.RFC3339))
-	if !p.Expires.IsZero() {
-		text += ", expires " + p.Expires.UTC().Format(time.RFC3339)
-	}
-	return text
-}
-
-// Leftover is a recovery point of an earlier run that is still there.
-type Leftover struct {
-	Name    string
-	Expires time.Time // zero: it was to be removed by its run
-}
-
-var expiry = regexp.MustCompile(`, expires (\S+)`)
-
-// LeftoverOf reads what stands in a recovery point's description.
-func LeftoverOf(name, description string) Leftover {
-	l := Leftover{Name: name}
-	if m := expiry.FindStringSubmatch(description); m != nil {
-		l.Expires, _ = time.Parse(time.RFC3339, m[1]) // unreadable is as good as none: it is reported
-	}
-	return l
-}
-
-// What a revert rewinds.
-const (
-	RewindsDisks   = "every local disk" // the journal on the host too
-	RewindsWindows = "the files and the registry of Windows itself"
-	RewindsNothing = "nothing by itself" // only a human can go back to it
-)
-
-// ErrByHand: the provider cannot do it from here; the fault says how it is done, or that nothing is to be done.
-var ErrByHand = errors.New("only by hand")
-
-// Provider takes precautions of one kind. A lost reply is an error of Transient kind: Find tells the truth.
-type Provider interface {
-	// Check proves that the precaution can be taken of the machine, and lists what earlier runs left behind
-	// there. It changes nothing.
-	Check(ctx context.Context, m Machine) ([]Leftover, error)
-	// Take takes it and returns once it is complete. Taking what is there already is no error.
-	Take(ctx context.Context, p Point, progress func(string)) error
-	// Find reports whether it is there, complete and usable.
-	Find(ctx context.Context, p Point) (bool, error)
-	// Revert puts the machine back to the point and sees to it that it is powered on.
-	Revert(ctx context.Context, p Point, progress func(string)) error
-	// Remove removes it. Removing what is not there is no error.
-	Remove(ctx context.Context, p Point) error
-	// Rewinds is one of the constants above.
-	Rewinds() string
-}
-
-// Prover is a provider whose system keeps a record of how a revert ended.
-type Prover interface {
-	// Reverted is nil once the system says that its last revert succeeded; it is asked when the machine is back.
-	Reverted(ctx context.Context, p Point) error
-}
-
 var precaution = Phase{
 	Name:   Precaution,
 	Single: "You should take whatever precautions you deem necessary in order to recover the system in case of failure.",
@@ -120,26 +45,57 @@ func PointName(run, node string) string {
 
 // point is this run's recovery point of this node.
 func (s *Step) point() Point {
+	t := s.Book.Journal().Precaution
+	if t == nil {
+		return s.newPoint()
+	}
+	p := Point{Machine: s.Machine, Run: s.Book.Journal().Run, Name: t.Name, Taken: time.Unix(t.Taken, 0)}
+	if t.Expires != 0 {
+		p.Expires = time.Unix(t.Expires, 0)
+	}
+	return p
+}
+
+func (s *Step) newPoint() Point {
 	p := Point{Machine: s.Machine, Run: s.Book.Journal().Run, Taken: s.Clock.Now()}
 	p.Name = PointName(p.Run, s.Node)
-	if t := s.Book.Journal().Precaution; t != nil {
-		p.Name, p.Taken = t.Name, time.Unix(t.Taken, 0)
-		if t.Expires != 0 {
-			p.Expires = time.Unix(t.Expires, 0)
-		}
-	} else if s.Rules.PrecautionKeep > 0 {
+	if s.Rules.PrecautionKeep > 0 {
 		p.Expires = p.Taken.Add(s.Rules.PrecautionKeep)
 	}
 	return p
 }
 
+// unusedPoint is a point that this run has not taken yet: one that is gone on with may have been over the node before and
+// have kept that one, which is older than what was done since.
+func (s *Step) unusedPoint(ctx context.Context) (Point, error) {
+	p := s.newPoint()
+	name := p.Name
+	for n := 2; s.GoneOn; n++ {
+		var found bool
+		err := s.insist(ctx, func() (err error) { found, err = s.Provider.Find(ctx, p); return err })
+		if err != nil || !found {
+			return p, err
+		}
+		s.progress("the precaution %s is there already, of an earlier pass of this run over the node; taking another", p.Name)
+		p.Name = fmt.Sprintf("%s-%d", name, n)
+	}
+	return p, nil
+}
+
 // takePrecaution journals its name first: whoever comes after us finds it by that.
 func (s *Step) takePrecaution(ctx context.Context) error {
-	if taken := s.Book.Journal().Precaution; taken != nil && taken.State == PrecautionTaken {
-		s.Report.Precaution = taken // patching may have begun since: one taken now could hold a half patched system
+	before := s.Book.Journal().Precaution
+	if before != nil && before.State == PrecautionTaken {
+		s.Report.Precaution = before // patching may have begun since: one taken now could hold a half patched system
 		return nil
 	}
 	p := s.point()
+	if before == nil || before.State != PrecautionTaking {
+		var err error
+		if p, err = s.unusedPoint(ctx); err != nil {
+			return err
+		}
+	}
 	taken := &TakenPrecaution{Provider: s.Rules.Precaution, Name: p.Name, Taken: p.Taken.Unix(), State: PrecautionTaking}
 	if !p.Expires.IsZero() {
 		taken.Expires = p.Expires.Unix()

@@ -34,8 +34,10 @@ type Step struct {
 	// Reverting: recover has come past every guard and changes something; nothing it says from then on is a refusal.
 	Reverting bool
 	Notice    *Notice // filled by schedule
-	Deadman   Deadman // how stop arms the host's dead-man switch
-	Tell      func(Event)
+	// GoneOn: an earlier process has begun the run, and may have been over the node already.
+	GoneOn  bool
+	Deadman Deadman // how stop arms the host's dead-man switch
+	Tell    func(Event)
 
 	unheard bool            // the host does not answer, and is about to be reverted
 	warned  map[string]bool // what was warned of once already

@@ -308,3 +308,33 @@ func TestSecondPassTakesAnotherPrecaution(t *testing.T) {
 		}
 	})
 }
+
+// TestSecondPassOfAnIllNode: it was patched, opened and fell ill, and the run goes over it again. Its service, which ran
+// before the run, runs again; and where that fails, the revert to the precaution of the first pass is proved.
+func TestSecondPassOfAnIllNode(t *testing.T) {
+	for _, well := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("A", "B")
+			before := w.snapshot()
+			e, _, f := w.engineWithProvider()
+			w.at("octopus drain false A", func() { time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" }) })
+			if r := e.RunAll(context.Background()); r.Exit != ExitFailed || w.nodes[0].journal == nil || !w.nodes[0].journal.Host.Restored {
+				t.Fatalf("exit %d, %v; %s", r.Exit, r.Err, w.snapshot())
+			}
+			w.inject = nil
+			if !well {
+				w.at("host start A", func() { w.nodes[0].neverRuns = w.nodes[0].reverts == 0 })
+			}
+			e2, _ := w.engine()
+			e2.Run, e2.Provider, e2.Rules = "other", f, e.Rules
+			e2.Rules.OnFailure = procedure.OnFailureRevert
+			r := e2.RunAll(context.Background())
+			if well && (r.Exit != ExitDone || w.node("A").ubr == 100) || !well && (w.node("A").ubr != 100 || !strings.Contains(r.Nodes[0].Reason, "recovered")) {
+				t.Errorf("exit %d, %v; UBR %d", r.Exit, r.Err, w.node("A").ubr)
+			}
+			if w.snapshot() != before {
+				t.Errorf("the world (+got, -want):\n%s", cmp.Diff(before, w.snapshot()))
+			}
+		})
+	}
+}

@@ -213,9 +213,16 @@ func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.S
 	defer h.n.w.locked()()
 	return h.change("stop", c, func() {
 		h.n.deadman = order.Deadman
-		if h.n.journal.Host == nil {
-			h.n.journal.Host = &procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
+		if was := h.n.journal.Host; was == nil || was.Restored {
+			now := procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
 				Boot: h.windows().Boot, Build: h.windows().Build, UBR: h.n.ubr}
+			if was != nil && was.Services[0].State == "Running" { // and fell over since
+				now.Services[0].State = "Running"
+			}
+			if taken := c.Precaution; was != nil && taken != nil && taken.State == procedure.PrecautionTaken {
+				now.Boot, now.Build, now.UBR = was.Boot, was.Build, was.UBR
+			}
+			h.n.journal.Host = &now
 		}
 		h.n.service.Start, h.n.service.Delayed, h.n.watchdog = "Manual", false, false
 		h.n.runs(false)

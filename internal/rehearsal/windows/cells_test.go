@@ -31,7 +31,7 @@ func change(run string, counter int) map[string]any {
 	return map[string]any{"run": run, "counter": counter, "node": "OCTO-01", "owner": "ann@jump", "topology": "ha", "at": 1700000000,
 		"intent": map[string]any{"phase": "stop", "what": "it", "at": 1700000000}, "phases": map[string]any{"enter": map[string]any{"result": "done", "began": 1, "ended": 2}, "patch": map[string]any{"result": "", "began": 3, "ended": 0,
 			"brought": map[string]any{"installed": []any{map[string]any{"id": "u1", "title": "Update", "kbs": []string{"5000001"}}}, "reboots": 1, "hostDown": 1700000000, "back": 0}}},
-		"octopus": map[string]any{"known": true, "oursDrain": true}, "precaution": map[string]any{"provider": "vsphere", "name": "octopatch-r1-OCTO-01", "taken": 1700000000, "state": "taking"}}
+		"octopus": map[string]any{"known": true, "oursDrain": true}, "precaution": map[string]any{"provider": "vsphere", "name": "octopatch-r1-OCTO-01", "taken": 1700000000, "state": "taken"}}
 }
 
 // changing is a request with a change of run r1.

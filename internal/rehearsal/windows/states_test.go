@@ -135,6 +135,16 @@ func copyOf(node string) map[string]any {
 	return j
 }
 
+// restored is a host of an earlier build whose services run r1 has stopped and started again.
+func restored(t testing.TB, m *Machine) {
+	j := heldJournal()
+	host := j["host"].(map[string]any)
+	host["restored"], host["ubr"] = true, earlierUBR
+	withFiles(map[string]any{journalFile: j})(t, m)
+}
+
+const earlierUBR = 7
+
 func hold(t testing.TB, m *Machine) {
 	withFiles(map[string]any{journalFile: heldJournal()})(t, m)
 	locked(func(m *Machine) {
@@ -224,11 +234,9 @@ func states() []state {
 		{name: "service stuck stopping", faults: "service-stuck-stopping", prepare: withService(func(s *service) { s.state = stateStopping })},
 		{name: "service missing", prepare: locked(func(m *Machine) { m.services = append(m.services[:2], m.services[4:]...) })},
 		{name: "held by this run", prepare: hold},
-		{name: "restored by this run", prepare: withFiles(map[string]any{journalFile: func() map[string]any {
-			j := heldJournal()
-			j["host"].(map[string]any)["restored"] = true
-			return j
-		}()})},
+		{name: "restored by this run", prepare: restored},
+		{name: "fallen over since it was restored", prepare: both(restored, locked(stopAll))},
+		{name: "fallen over since, dependent gone", prepare: both(restored, locked(stopAll), withoutShipper)},
 		{name: "watchdog disabled", prepare: locked(func(m *Machine) { m.tasks[0].enabled = false; m.tasks[0].settle() })},
 		{name: "watchdog gone", prepare: both(hold, locked(func(m *Machine) { m.tasks = m.tasks[1:] }))},
 		{name: "second instance", faults: "second-instance"},

@@ -58,19 +58,27 @@ func twinStop(t *twin) error {
 	return t.answer(object{"journal": j})
 }
 
-// hostPrior is the host before anything is changed; what the journal recorded before stands.
+// hostPrior is the host before anything is changed; what the journal recorded before stands. Once all was put back, only
+// that a service ran does, and what Windows was when the precaution was taken.
 func (t *twin) hostPrior(j object) (object, error) {
 	facts := t.m.windowsFacts()
 	prior := object{"boot": facts["boot"], "build": facts["build"], "ubr": facts["ubr"], "restored": false}
-	if recorded := objectOf(j, "host"); recorded != nil && !flagOf(recorded, "restored") {
+	recorded := objectOf(j, "host")
+	switch {
+	case recorded == nil:
+	case !flagOf(recorded, "restored"):
 		prior = recorded
+	case textOf(objectOf(t.change(), "precaution"), "state") == "taken":
+		prior["boot"], prior["build"], prior["ubr"] = recorded["boot"], recorded["build"], recorded["ubr"]
 	}
+	before := objects(recorded["services"])
 	services, watchdogs := objects(prior["services"]), objects(prior["watchdogs"])
 	for _, name := range t.list("services") {
 		if _, err := t.m.look(name); err != nil {
 			return nil, err
 		}
 		dependents := t.m.runningDependents(name)
+		dependents = append(dependents, t.lost(before, name, dependents)...)
 		for _, one := range append([]string{name}, dependents...) {
 			if slices.ContainsFunc(services, isNamed(one)) {
 				continue
@@ -83,7 +91,11 @@ func (t *twin) hostPrior(j object) (object, error) {
 			if one == name {
 				of = dependents
 			}
-			services = append(services, s.facts(of))
+			service := s.facts(of)
+			if i := slices.IndexFunc(before, isNamed(one)); i >= 0 && slices.Contains([]string{stateRunning, stateStarting, "Continue Pending"}, textOf(before[i], "state")) {
+				service["state"] = before[i]["state"]
+			}
+			services = append(services, service)
 		}
 	}
 	for _, w := range t.m.watchdogs() {
@@ -93,6 +105,22 @@ func (t *twin) hostPrior(j object) (object, error) {
 	}
 	prior["services"], prior["watchdogs"] = some(services), some(watchdogs)
 	return prior, nil
+}
+
+// lost are the services that the journal recorded as dependents of this one and that do not run any more.
+func (t *twin) lost(before []object, name string, dependents []string) []string {
+	var lost []string
+	for _, was := range before {
+		if !isNamed(name)(was) {
+			continue
+		}
+		for _, one := range texts(was["dependents"]) {
+			if _, err := t.m.look(one); err == nil && !slices.ContainsFunc(dependents, func(d string) bool { return strings.EqualFold(d, one) }) {
+				lost = append(lost, one)
+			}
+		}
+	}
+	return lost
 }
 
 // some is the list, and never nil.

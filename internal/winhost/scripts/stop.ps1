@@ -2,24 +2,44 @@
 # it finds its work done and answers the same.
 # Request: change, services (names), limit (seconds for each service), deadman (or null).
 
+# Test-Ran is true for the state of a service that ran, or was about to.
+function Test-Ran([object]$State) { return [string]$State -in 'Running', 'Start Pending', 'Continue Pending' }
+
+# Get-Lost lists the services that the journal recorded as dependents of this one and that do not run any more.
+function Get-Lost([object[]]$Before, [string]$Name, [object[]]$Dependents, [object[]]$All) {
+    foreach ($one in @($Before | Where-Object { $_.name -eq $Name } | ForEach-Object { $_.dependents })) {
+        if ($Dependents -notcontains $one -and @($All | Where-Object { [string]$_.Name -eq $one }).Count) { [string]$one }
+    }
+}
+
 # Get-HostPrior is the host as it is before anything is changed. What the journal recorded before stands:
-# by now it may be our own change that shows.
+# by now it may be our own change that shows. Once all was put back, start types and watchdogs are as people want them
+# now; but a service that ran before this run, and has fallen over since, is to run again. Windows is what it was when
+# the precaution was taken, for a revert is measured by it.
 function Get-HostPrior([object]$Recorded, [object[]]$All, [object[]]$Controllers) {
-    $services = @(); $watchdogs = @()
+    $services = @(); $watchdogs = @(); $before = @()
     $system = Get-CimInstance -ClassName Win32_OperatingSystem
     $facts = Get-WindowsFacts $system
     $prior = [pscustomobject][ordered]@{ services = @(); watchdogs = @(); boot = $facts.boot; build = $facts.build; ubr = $facts.ubr; restored = $false }
-    if ($null -ne $Recorded -and -not (Read-Property $Recorded 'restored' $false)) {
-        $prior = $Recorded
-        $services = @($Recorded.services); $watchdogs = @($Recorded.watchdogs)
+    if ($null -ne $Recorded) {
+        $before = @($Recorded.services)
+        if (-not (Read-Property $Recorded 'restored' $false)) {
+            $prior = $Recorded
+            $services = $before; $watchdogs = @($Recorded.watchdogs)
+        } elseif ((Read-Property (Read-Property $Request.change 'precaution') 'state') -eq 'taken') {
+            foreach ($name in 'boot', 'build', 'ubr') { Set-Property $prior $name $Recorded.$name }
+        }
     }
     foreach ($name in @($Request.services)) {
         $dependents = @(Get-RunningDependents (Find-Service $Controllers $name) $Controllers)
+        $dependents += @(Get-Lost $before $name $dependents $All)
         # A dependent that starts by itself at boot would start this service too: it is held as well.
         foreach ($one in @($name) + $dependents) {
             if (@($services | ForEach-Object { $_.name }) -contains $one) { continue }
             $of = @(); if ($one -eq $name) { $of = $dependents }
-            $services += [pscustomobject](Get-ServiceFacts (Find-Service $All $one) $of)
+            $service = [pscustomobject](Get-ServiceFacts (Find-Service $All $one) $of)
+            foreach ($was in @($before | Where-Object { $_.name -eq $one })) { if (Test-Ran $was.state) { $service.state = [string]$was.state } }
+            $services += $service
         }
     }
     foreach ($task in @(Get-Watchdogs)) {

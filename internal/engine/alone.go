@@ -110,7 +110,7 @@ func (e *Engine) closeAlone(ctx context.Context, p procedure.Phase, t *target, r
 	if errors.Is(r.Err, errInterrupted) {
 		words = errInterrupted.Error()
 	}
-	note := t.book.Note(p.Name, words)
+	note := t.book.Next(p.Name, words)
 	err := e.tellHost(ctx, func() error {
 		j, err := t.host.Record(ctx, note)
 		if err == nil {

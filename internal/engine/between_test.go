@@ -317,7 +317,9 @@ func TestSecondPassOfAnIllNode(t *testing.T) {
 			w := newWorld("A", "B")
 			before := w.snapshot()
 			e, _, f := w.engineWithProvider()
-			w.at("octopus drain false A", func() { time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" }) })
+			w.at("octopus drain false A", func() {
+				time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" })
+			})
 			if r := e.RunAll(context.Background()); r.Exit != ExitFailed || w.nodes[0].journal == nil || !w.nodes[0].journal.Host.Restored {
 				t.Fatalf("exit %d, %v; %s", r.Exit, r.Err, w.snapshot())
 			}
@@ -335,6 +337,54 @@ func TestSecondPassOfAnIllNode(t *testing.T) {
 			if w.snapshot() != before {
 				t.Errorf("the world (+got, -want):\n%s", cmp.Diff(before, w.snapshot()))
 			}
+		})
+	}
+}
+
+// TestInstallationUnderWay: whatever the processes after the one that began it do, and what the switch does, the one that
+// comes to patch follows that installation, and its report names what it has brought.
+func TestInstallationUnderWay(t *testing.T) {
+	for _, between := range []string{"nothing", "an interrupt", "the switch", "both"} {
+		t.Run(between, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld("A", "B")
+				before := w.snapshot()
+				e, _ := w.engine()
+				e.Rules.Deadman = 45 * time.Minute
+				w.killed(t, e, "host install A")
+				job := w.nodes[0].job
+				if between == "the switch" || between == "both" {
+					w.deadmen(t)
+					if w.nodes[0].journal.Deadman == nil {
+						t.Fatal("the switch has not fired")
+					}
+				}
+				if between == "an interrupt" || between == "both" {
+					ctx, cancel := context.WithCancel(context.Background())
+					w.inject = func(_ int, what string) string {
+						if what == "host arm A" || what == "host stop A" {
+							cancel()
+						}
+						return ""
+					}
+					e, _ := w.engine()
+					if r := e.RunAll(ctx); r.Exit != ExitInterrupted {
+						t.Fatalf("exit %d, %v", r.Exit, r.Err)
+					}
+					w.inject = nil
+				}
+				if now := w.nodes[0].journal.Intent; now.Job != job || w.nodes[0].job != job {
+					t.Errorf("the installation is forgotten: %+v, and the worker's is %s", now, w.nodes[0].job)
+				}
+				e, _ = w.engine()
+				r := e.RunAll(context.Background())
+				if r.Exit != ExitDone || w.snapshot() != before {
+					t.Fatalf("exit %d, %v; the world (+got, -want):\n%s", r.Exit, r.Err, cmp.Diff(before, w.snapshot()))
+				}
+				if got := fmt.Sprint(r.Nodes[0].Installed); !strings.Contains(got, "5000001") || !strings.Contains(got, "5000002") {
+					t.Errorf("the report names %s", got)
+				}
+			})
 		})
 	}
 }

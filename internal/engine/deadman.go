@@ -31,7 +31,7 @@ func (e *Engine) rearm(ctx context.Context, t *target, phase string) {
 	if host == nil || host.Restored || phase == procedure.Start || phase == procedure.Exit {
 		return
 	}
-	j, err := t.host.Arm(ctx, t.book.Note(phase, "go on with the service stopped"), e.deadman())
+	j, err := t.host.Arm(ctx, t.book.Next(phase, "go on with the service stopped"), e.deadman())
 	if err == nil {
 		err = t.book.Took(j)
 	}

@@ -169,7 +169,7 @@ func worse(a, b procedure.Kind) procedure.Kind {
 // goes on from here.
 func (e *Engine) hold(ctx context.Context, t *target, phase string) {
 	t.held = true
-	note := t.book.Note(phase, procedure.Held+t.report.Reason)
+	note := t.book.Next(phase, procedure.Held+t.report.Reason)
 	t.report.Next = e.goOn(t)
 	_ = t.book.Save() // keep says it where it cannot
 	err := e.tellHost(ctx, func() error { _, err := t.host.Arm(ctx, note, procedure.Deadman{Off: true}); return err })
@@ -215,7 +215,7 @@ func (e *Engine) clear(ctx context.Context, t *target) {
 	if j := t.book.Journal(); !j.Finished() {
 		return
 	}
-	note := t.book.Note(procedure.Exit, "ended; only the folder is left") // so that whoever comes next knows
+	note := t.book.Next(procedure.Exit, "ended; only the folder is left") // so that whoever comes next knows
 	_ = t.book.Save()                                                     // keep says it where it cannot
 	if _, err := t.host.Record(ctx, note); err != nil {
 		e.warn(t.name, "that this run has ended could not be written to the host either; the next one looks at its health once more")
@@ -267,7 +267,7 @@ func (e *Engine) interrupt(t *target, topology procedure.Topology, rest []proced
 // switch stays armed.
 func (e *Engine) leave(ctx context.Context, t *target, phase string) {
 	t.held = true
-	note := t.book.Note(phase, t.report.Reason)
+	note := t.book.Next(phase, t.report.Reason)
 	t.report.Next = e.goOn(t)
 	if _, err := t.host.Record(ctx, note); err != nil {
 		e.warn(t.name, "where it stands could not be written to the host: %v", err)

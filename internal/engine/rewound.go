@@ -113,7 +113,7 @@ func (e *Engine) catchUp(ctx context.Context, t *target, topology procedure.Topo
 		return nil
 	}
 	e.openBook(t, topology)
-	note := t.book.Note(procedure.Recover, "go on with the newest journal: the machine was reverted")
+	note := t.book.Next(procedure.Recover, "go on with the newest journal: the machine was reverted")
 	err := e.tellHost(ctx, func() error {
 		j, err := t.host.Record(ctx, note)
 		if err == nil {

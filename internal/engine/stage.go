@@ -61,7 +61,7 @@ func (t *target) installing() string {
 	case j == nil:
 		return ""
 	case j.Intent != nil && j.Intent.Job != "":
-		return fmt.Sprintf("run %s has begun an installation there at %s, and its end is not recorded (%s)", j.Run, clockTime(unix(j.Intent.At)), intent(j))
+		return fmt.Sprintf("run %s has begun an installation there, and its end is not recorded (last: %s, %s)", j.Run, intent(j), clockTime(unix(j.Intent.At)))
 	case t.facts.Busy != "":
 		return fmt.Sprintf("run %s is open there, and Windows installs right now: %s", j.Run, t.facts.Busy)
 	}

@@ -53,15 +53,11 @@ func (b *Book) Brought(what Brought) {
 	b.journal.Phases[Patch] = record
 }
 
-// Next is the Change for the call that is about to be made.
+// Next is the Change for the call that is about to be made. A job of the worker whose result is not known yet goes on
+// being what whoever comes next has to follow.
 func (b *Book) Next(phase, what string) Change {
-	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix()})
-}
-
-// Note is a Change that only says how it stands: a job of the worker that was begun is still what was begun last.
-func (b *Book) Note(phase, what string) Change {
 	i := Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
-	if last := b.journal.Intent; last != nil && last.Phase == phase {
+	if last := b.journal.Intent; last != nil {
 		i.Job = last.Job
 	}
 	return b.intend(i)
@@ -72,7 +68,7 @@ func (b *Book) NextJob(phase, what, job string) Change {
 	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix(), Job: job})
 }
 
-// JobEnded: the job's result is known, so that the next one is another.
+// JobEnded: the job's result is known, or went with a revert, so that the next one is another.
 func (b *Book) JobEnded() {
 	if last := b.journal.Intent; last != nil {
 		ended := *last

@@ -31,7 +31,8 @@ type Intent struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`
 	At    int64  `json:"at"`
-	Job   string `json:"job,omitempty"` // of the worker, where it was told to install: another runner follows the same
+	// Job is what the worker was last told to install, while its result is not known: another runner follows the same.
+	Job string `json:"job,omitempty"`
 }
 
 // PhaseRecord is how a phase ended on this node.

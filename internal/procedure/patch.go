@@ -185,7 +185,7 @@ func (r *rounds) brought() {
 // begunBefore: the last that an earlier process has done was to tell the worker to install.
 func (r *rounds) begunBefore() bool {
 	last := r.Book.Journal().Intent
-	return last != nil && last.Phase == Patch && last.Job != ""
+	return last != nil && last.Job != ""
 }
 
 // restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and

@@ -42,7 +42,7 @@ async function open() {
 async function after() {
   console.log('octopatch was cut short. Where things stand:')
   let runs = await open()
-  // A node whose service was not stopped needs nothing but Octopus to be as it was.
+  // A node whose service was not stopped needs nothing but Octopus to be as it was; exit proves the health of one that was.
   const back = runs?.filter(run => !run.host || run.host.restored) ?? []
   for (const run of back) {
     const seconds = (end - Date.now()) / second - 2 * look - 7

@@ -388,3 +388,93 @@ func TestInstallationUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// TestExitProvesHealthFirst: a node whose start was not seen to its end is not opened by exit alone while it is ill.
+func TestExitProvesHealthFirst(t *testing.T) {
+	for _, nodes := range []string{"A", "A B"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(strings.Fields(nodes)...)
+			before, _, _ := strings.Cut(w.snapshot(), "\nB ")
+			e, _ := w.engine()
+			w.killed(t, e, "host start A")
+			w.nodes[0].sick = true
+			exits := func() Result {
+				e, _ := w.engine()
+				e.Node, e.Nodes, e.All = "A", []Listed{{Name: "A"}}, false
+				p, _ := procedure.Find(procedure.Exit)
+				return e.Alone(context.Background(), p)
+			}
+			wrote := len(w.writes)
+			if r := exits(); r.Exit != ExitFailed || !w.nodes[0].state.Drained || strings.Contains(fmt.Sprint(w.writes[wrote:]), "false") {
+				t.Errorf("%s: exit %d, %v; wrote %q", nodes, r.Exit, r.Err, w.writes[wrote:])
+			}
+			w.nodes[0].sick = false
+			if r := exits(); r.Exit != ExitDone {
+				t.Errorf("%s: exit %d, %v", nodes, r.Exit, r.Err)
+			}
+			if got, _, _ := strings.Cut(w.snapshot(), "\nB "); got != before {
+				t.Errorf("the world (+got, -want):\n%s", cmp.Diff(before, got))
+			}
+		})
+	}
+}
+
+// TestStoppedASecondTime: what the first pass of the run has ended well is no leave to open the node.
+func TestStoppedASecondTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		e, _ := w.engine()
+		w.at("octopus drain false A", func() {
+			time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" })
+		})
+		if r := e.RunAll(context.Background()); r.Exit != ExitFailed || !ended(*w.nodes[0].journal, procedure.Start) {
+			t.Fatalf("exit %d, %v; %+v", r.Exit, r.Err, w.nodes[0].journal)
+		}
+		w.inject = nil
+		e, _ = w.engine()
+		w.killed(t, e, "host stop A")
+		if next := w.nodes[0].journal.Next(); next != procedure.Stop {
+			t.Errorf("status says %s", next)
+		}
+		e, _ = w.engine()
+		e.Node = "A"
+		p, _ := procedure.Find(procedure.Exit)
+		if r := e.Alone(context.Background(), p); r.Exit != ExitRefused || !strings.Contains(fmt.Sprint(r.Err), "must follow start") {
+			t.Errorf("exit %d, %v", r.Exit, r.Err)
+		}
+	})
+}
+
+// TestHourOfTheSwitch: after a phase that ran alone the hour is told that the switch is set to, in the runner's time, and
+// the switch goes by the host's clock.
+func TestHourOfTheSwitch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		n := w.nodes[0]
+		n.ahead = 7 * time.Minute
+		for _, phase := range []string{procedure.Enter, procedure.Wait, procedure.Stop, procedure.Precaution, procedure.Patch, procedure.Start} {
+			e, events := w.engine()
+			e.Node, e.Rules.Deadman = "A", 4*time.Hour
+			if phase == procedure.Start {
+				n.neverRuns = true
+			}
+			p, _ := procedure.Find(phase)
+			e.Alone(context.Background(), p)
+			told := ""
+			for _, ev := range events.events {
+				if strings.Contains(ev.Message, "starts the service again at") {
+					told = ev.Message
+				}
+			}
+			want := "starts the service again at " + clockTime(n.deadman.Until.Add(-n.ahead).Truncate(time.Second))
+			if set := !n.deadman.Until.IsZero(); set != (told != "") || set && !strings.Contains(told, want) || set != (phase != procedure.Enter && phase != procedure.Wait) {
+				t.Errorf("after %s: told %q; the switch is set to %s", phase, told, n.deadman.Until)
+			}
+			time.Sleep(time.Hour)
+		}
+		fires := n.deadman.Until
+		if left := fires.Sub(time.Now().Add(n.ahead)); left <= 0 || left > 4*time.Hour {
+			t.Errorf("it fires in %s by the host's clock", left)
+		}
+	})
+}

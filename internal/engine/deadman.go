@@ -11,7 +11,7 @@ import (
 
 // deadman is how the switch of a host is set while its services are stopped: a run renews the lease and is missed
 // when it no longer does; after a phase that runs alone nobody does, so the switch has an hour.
-func (e *Engine) deadman() procedure.Deadman {
+func (e *Engine) deadman(t *target) procedure.Deadman {
 	switch {
 	case e.Rules.Deadman == 0:
 		return procedure.Deadman{Off: true}
@@ -20,7 +20,7 @@ func (e *Engine) deadman() procedure.Deadman {
 		if !until.After(e.Clock.Now()) { // the window is over already
 			until = e.Clock.Now().Add(e.Rules.Deadman)
 		}
-		return procedure.Deadman{Until: until}
+		return procedure.Deadman{Until: until.Add(t.skew)} // the host goes by its own clock
 	}
 	return procedure.Deadman{After: e.Rules.Deadman}
 }
@@ -31,9 +31,10 @@ func (e *Engine) rearm(ctx context.Context, t *target, phase string) {
 	if host == nil || host.Restored || phase == procedure.Start || phase == procedure.Exit {
 		return
 	}
-	j, err := t.host.Arm(ctx, t.book.Next(phase, "go on with the service stopped"), e.deadman())
+	d := e.deadman(t)
+	j, err := t.host.Arm(ctx, t.book.Next(phase, "go on with the service stopped"), d)
 	if err == nil {
-		err = t.book.Took(j)
+		t.armed, err = d.Until, t.book.Took(j)
 	}
 	if err != nil {
 		e.warn(t.name, "the dead-man switch of the host could not be set: %v", err)
@@ -63,13 +64,16 @@ func (e *Engine) tellFired(t *target) {
 	e.event(procedure.Event{Type: procedure.Warning, Alert: alert, Node: t.name, Message: words, Next: next})
 }
 
-// tellHour says when the switch fires after a phase that ran alone.
+// tellHour says when the switch fires after a phase that ran alone: as this process has armed it, or an earlier one.
 func (e *Engine) tellHour(t *target, phase string) {
-	d := e.deadman()
+	until := t.armed
+	if d := t.facts.Deadman; until.IsZero() && d != nil && d.Until != 0 {
+		until = unix(d.Until)
+	}
 	host := t.book.Journal().Host
-	if host == nil || host.Restored || d.Until.IsZero() {
+	if host == nil || host.Restored || until.IsZero() || t.held {
 		return
 	}
 	e.event(procedure.Event{Type: procedure.Progress, Node: t.name, Phase: phase,
-		Message: "the dead-man switch of the host starts the service again at " + clockTime(d.Until.Truncate(time.Second)) + " unless octopatch start has done so before"})
+		Message: "the dead-man switch of the host starts the service again at " + clockTime(until.Add(-t.skew).Truncate(time.Second)) + " unless octopatch start has done so before"})
 }

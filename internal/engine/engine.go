@@ -108,6 +108,7 @@ type target struct {
 	book     *procedure.Book
 	staged   procedure.WorkResult
 	skew     time.Duration // of the host's clock against ours
+	armed    time.Time     // until when this process has set the dead-man switch, by the host's clock; zero: to no hour
 	warnings []string      // what the machine makes one doubt
 	report   *procedure.NodeReport
 	began    bool // something was or may have been changed
@@ -132,8 +133,9 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock, GoneOn: e.alone || e.goneOn,
 		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event, Provider: e.Provider, Patcher: e.Patcher,
 	}
-	if phase == procedure.Stop {
-		s.Deadman = e.deadman()
+	if t != nil && phase == procedure.Stop {
+		s.Deadman = e.deadman(t)
+		t.armed = s.Deadman.Until
 	}
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report

@@ -66,7 +66,8 @@ type fakeNode struct {
 	readyDenied   bool          // after a reboot the host refuses our login
 	readyCalls    int
 	started       time.Time
-	lastSeen      time.Time // by Octopus, while it is offline; zero: just now
+	ahead         time.Duration // of its clock
+	lastSeen      time.Time     // by Octopus, while it is offline; zero: just now
 	onDisks       []string
 	working       time.Time // until then the worker installs
 	servicing     time.Time // until then Windows itself does

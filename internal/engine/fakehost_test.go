@@ -112,7 +112,7 @@ func (h *fakeHost) windows() procedure.Windows {
 func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	defer h.n.w.locked()()
 	n := h.n
-	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now(), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
+	f := procedure.HostFacts{Computer: n.state.Name, MachineID: n.state.Name, Time: time.Now().Add(n.ahead), Windows: h.windows(), Pending: n.pending, Folder: "absent", FreeBytes: 100 << 30,
 		Instances: []procedure.Instance{{Service: n.service, Name: "OctopusServer", Node: n.state.Name, Version: n.version, OnDisks: n.onDisks}}}
 	if n.journal != nil {
 		j := *n.journal
@@ -122,6 +122,12 @@ func (h *fakeHost) Probe(context.Context) (procedure.HostFacts, error) {
 	if n.lease != nil {
 		l := *n.lease
 		f.Folder, f.Lease = "ours", &l
+	}
+	if d := n.deadman; !d.Until.IsZero() || d.After != 0 {
+		f.Deadman = &procedure.Armed{After: int64(d.After.Seconds())}
+		if !d.Until.IsZero() {
+			f.Deadman.Until = d.Until.Unix()
+		}
 	}
 	return f, h.ours()
 }

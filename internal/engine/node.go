@@ -191,7 +191,7 @@ func (e *Engine) tellHost(ctx context.Context, call func() error) error {
 
 // patchBegan: this run has asked the host for an installation before.
 func (t *target) patchBegan() bool {
-	return t.facts.Journal != nil && t.facts.Journal.Phases[procedure.Patch].Began != 0
+	return t.facts.Journal != nil && t.facts.Journal.PatchBegan()
 }
 
 // goOn is the one command that goes on with a node after a phase ended badly: run, which knows by itself where, and of

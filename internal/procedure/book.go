@@ -1,6 +1,7 @@
 package procedure
 
 import (
+	"cmp"
 	"maps"
 
 	"github.com/octopatch/octopatch/internal/clock"
@@ -30,8 +31,16 @@ func (b *Book) Journal() Journal { return b.journal }
 // Octopus is what Octopus looked like before, for the phases to read and fill; it travels with the next Change.
 func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
 
-// Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change.
+// Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change. A
+// node that is stopped once more has to be patched, started and opened once more.
 func (b *Book) Began(phase string) {
+	if phase == Stop {
+		if record, known := b.journal.Phases[Patch]; known { // what it has brought stays
+			b.journal.Phases[Patch] = PhaseRecord{Brought: cmp.Or(record.Brought, &Brought{Installed: []BroughtUpdate{}})}
+		}
+		delete(b.journal.Phases, Start)
+		delete(b.journal.Phases, Exit)
+	}
 	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix(), Brought: b.journal.Phases[phase].Brought}
 }
 

@@ -30,6 +30,12 @@ var exit = Phase{
 		if !s.Book.Octopus().Known {
 			return &Fault{Kind: ErrRefused, Subject: s.Node, Problem: "no run has entered it, so there is nothing to exit", Remedy: "octopatch status shows where a run stands"}
 		}
+		// The dead-man switch may have started the service, or a start was not seen to its end.
+		if j := s.Book.Journal(); j.Host != nil && j.Phases[Start].Result != Done && !s.healthy {
+			if err := s.answersItself(ctx); err != nil {
+				return fmt.Errorf("the node's health is not proved, so it is not opened: %w", err)
+			}
+		}
 		return s.Release(ctx)
 	},
 	Verify: func(ctx context.Context, s *Step) error {

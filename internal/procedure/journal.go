@@ -163,6 +163,18 @@ func (j Journal) Finished() bool {
 	return j.Phases[Exit].Result == Done && !ours && (j.Host == nil || j.Host.Restored)
 }
 
+// PatchBegan: this run has begun to patch the machine, in this pass over the node or in an earlier one.
+func (j Journal) PatchBegan() bool {
+	patch := j.Phases[Patch]
+	return patch.Began != 0 || patch.Brought != nil
+}
+
+// begun: the phase has come to something in this pass over the node.
+func (j Journal) begun(phase string) bool {
+	record, known := j.Phases[phase]
+	return known && (record.Began != 0 || record.Result != "") || j.Intent != nil && j.Intent.Phase == phase
+}
+
 // Next is the phase that goes on from here: the one after the last that ended well, and the last one again where
 // its end was not recorded. After one that ended badly the node is put back: what was not stopped needs no start.
 func (j Journal) Next() string {
@@ -175,7 +187,7 @@ func (j Journal) Next() string {
 	var last Phase
 	next := Enter
 	for _, p := range Phases() {
-		if _, known := j.Phases[p.Name]; known || j.Intent != nil && j.Intent.Phase == p.Name {
+		if j.begun(p.Name) {
 			last, next = p, ""
 		} else if next == "" {
 			next = p.Name

@@ -66,6 +66,7 @@ func (s *Step) becomesHealthy(ctx context.Context) error {
 	if err != nil && !version {
 		return fmt.Errorf("the node's health is not proved: %w", err)
 	}
+	s.healthy = err == nil
 	if s.Report.Timeline.Back.IsZero() {
 		s.Report.Timeline.Back = s.Clock.Now()
 	}
@@ -74,9 +75,27 @@ func (s *Step) becomesHealthy(ctx context.Context) error {
 
 var errVersionChanged = errors.New("another Octopus version than before")
 
+// answersItself waits until the host says that the node is well; what Octopus thinks of it may be known only once it is
+// open.
+func (s *Step) answersItself(ctx context.Context) error {
+	return s.await(ctx, awaited{what: "the node to be healthy", every: healthEvery, limit: healthLimit}, func(ctx context.Context) (bool, string, error) {
+		what, _, err := s.illItself(ctx, 418)
+		return err == nil && what == "", what, err
+	})
+}
+
 // unhealthy asks once and names what is still missing, "" when the node is healthy. Statuses other than 200
 // that count as an answer of the node are listed in accept: before exit a drained node answers 418.
 func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth, error) {
+	what, health, err := s.illItself(ctx, accept...)
+	if what == "" && err == nil {
+		what, err = s.illInOctopus(ctx, health)
+	}
+	return what, health, err
+}
+
+// illItself is what the host and the node's own ping say.
+func (s *Step) illItself(ctx context.Context, accept ...int) (string, HostHealth, error) {
 	health, err := s.Host.Health(ctx, s.Services, s.Instance.Prefixes)
 	if err != nil {
 		return "", health, err
@@ -91,33 +110,33 @@ func (s *Step) unhealthy(ctx context.Context, accept ...int) (string, HostHealth
 		s.Report.RebootPending = true
 	}
 	what, err := s.pingsItself(ctx, health, accept)
-	if what != "" || err != nil {
-		return what, health, err
-	}
+	return what, health, err
+}
+
+// illInOctopus is what Octopus says of the node.
+func (s *Step) illInOctopus(ctx context.Context, health HostHealth) (string, error) {
 	node, err := s.node(ctx)
-	if errors.Is(err, ErrDenied) {
-		s.warnOnce("Octopus refuses our login (%v); the node is judged by what its host and its own ping say", err)
-		return "", health, nil
-	}
-	if err != nil {
-		return "", health, err
-	}
 	switch {
+	case errors.Is(err, ErrDenied):
+		s.warnOnce("Octopus refuses our login (%v); the node is judged by what its host and its own ping say", err)
+		return "", nil
+	case err != nil:
+		return "", err
 	case node.Offline:
-		return "Octopus to show the node online", health, nil
+		return "Octopus to show the node online", nil
 	case !node.LastSeen.IsZero() && node.LastSeen.Before(health.BootTime):
-		return "Octopus to see the node after its boot", health, nil
+		return "Octopus to see the node after its boot", nil
 	case node.Version != "" && s.Book.Octopus().Version != "" && node.Version != s.Book.Octopus().Version:
-		return "", health, &Fault{Subject: s.Node, Problem: fmt.Sprintf("runs Octopus %s and ran %s before", node.Version, s.Book.Octopus().Version), Cause: errVersionChanged,
+		return "", &Fault{Subject: s.Node, Problem: fmt.Sprintf("runs Octopus %s and ran %s before", node.Version, s.Book.Octopus().Version), Cause: errVersionChanged,
 			Remedy: "patching must not change Octopus: find out who upgraded it before it is opened again"}
 	}
-	return "", health, nil
+	return "", nil
 }
 
 // rebootMatters: a reboot that is pending counts against the node's health once this run has begun to patch it,
 // unless reboots are the operator's own. One that was pending before, on a node that is only put back, is as it was.
 func (s *Step) rebootMatters() bool {
-	return s.Book.Journal().Phases[Patch].Began != 0 && s.Rules.Reboot != RebootNever
+	return s.Book.Journal().PatchBegan() && s.Rules.Reboot != RebootNever
 }
 
 // running lists those of the services that ran before this run; without a journal's word all of them did.

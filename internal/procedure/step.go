@@ -39,6 +39,7 @@ type Step struct {
 	Deadman Deadman // how stop arms the host's dead-man switch
 	Tell    func(Event)
 
+	healthy bool            // start has proved it
 	unheard bool            // the host does not answer, and is about to be reverted
 	warned  map[string]bool // what was warned of once already
 }

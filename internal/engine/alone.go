@@ -230,7 +230,11 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 	if err != nil {
 		return nil, "", nil, err
 	}
-	if t.facts.Journal != nil {
+	run, err := e.openRun(append(answered(others), t)) // a cluster has one run at a time
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if e.Run = or(run, e.Run); t.facts.Journal != nil {
 		e.Run = t.facts.Journal.Run
 	}
 	e.openBook(t, s.topology)

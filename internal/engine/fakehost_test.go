@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/octopatch/octopatch/internal/procedure"
@@ -222,7 +223,7 @@ func (h *fakeHost) Stop(_ context.Context, c procedure.Change, order procedure.S
 		if was := h.n.journal.Host; was == nil || was.Restored {
 			now := procedure.HostPrior{Services: []procedure.Service{h.n.service}, Watchdogs: []procedure.Watchdog{{Name: "w", Enabled: h.n.watchdog}},
 				Boot: h.windows().Boot, Build: h.windows().Build, UBR: h.n.ubr}
-			if was != nil && was.Services[0].State == "Running" { // and fell over since
+			if was != nil && was.Services[0].State == "Running" || slices.Contains(order.Ran, h.n.service.Name) { // and fell over since
 				now.Services[0].State = "Running"
 			}
 			if taken := c.Precaution; was != nil && taken != nil && taken.State == procedure.PrecautionTaken {

@@ -45,7 +45,10 @@ func (e *Engine) mayTake(t *target, l *procedure.Lease, j *procedure.Journal, no
 	if j != nil {
 		run, owner, last = j.Run, j.Owner, "last: "+intent(j)
 	}
-	if l != nil && (j != nil || !l.Released) {
+	switch {
+	case l != nil && j != nil: // whoever came last; the run that is unfinished there is the journal's
+		owner = l.Owner
+	case l != nil && !l.Released:
 		run, owner = l.Run, l.Owner
 	}
 	switch {

@@ -67,22 +67,30 @@ func (b *Book) Brought(what Brought) {
 func (b *Book) Next(phase, what string) Change {
 	i := Intent{Phase: phase, What: what, At: b.clock.Now().Unix()}
 	if last := b.journal.Intent; last != nil {
-		i.Job = last.Job
+		i.Job, i.Boot = last.Job, last.Boot
 	}
 	return b.intend(i)
 }
 
-// NextJob is the Change for a job of the worker, which outlives this process.
-func (b *Book) NextJob(phase, what, job string) Change {
-	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix(), Job: job})
+// NextJob is the Change for a job of the worker, which outlives this process; boot is the host's.
+func (b *Book) NextJob(phase, what, job, boot string) Change {
+	return b.intend(Intent{Phase: phase, What: what, At: b.clock.Now().Unix(), Job: job, Boot: boot})
 }
 
 // JobEnded: the job's result is known, or went with a revert, so that the next one is another.
 func (b *Book) JobEnded() {
 	if last := b.journal.Intent; last != nil {
 		ended := *last
-		ended.Job = ""
+		ended.Job, ended.Boot = "", ""
 		b.journal.Intent = &ended
+	}
+}
+
+// Rewound: a revert has taken back on the host what was done since the precaution; it travels with the next Change.
+func (b *Book) Rewound() {
+	b.JobEnded()
+	for _, phase := range afterPrecaution {
+		delete(b.journal.Phases, phase)
 	}
 }
 

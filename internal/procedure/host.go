@@ -89,6 +89,7 @@ type HostHealth struct {
 // StopOrder says which services to stop.
 type StopOrder struct {
 	Services []string
+	Ran      []string      // those among them that ran when the run began, whatever they do by now
 	Limit    time.Duration // for each service to reach Stopped
 	Deadman  Deadman       // set before anything stops
 }

@@ -32,7 +32,8 @@ type Intent struct {
 	What  string `json:"what"`
 	At    int64  `json:"at"`
 	// Job is what the worker was last told to install, while its result is not known: another runner follows the same.
-	Job string `json:"job,omitempty"`
+	Job  string `json:"job,omitempty"`
+	Boot string `json:"boot,omitempty"` // of the host when it was told; FILETIME digits
 }
 
 // PhaseRecord is how a phase ended on this node.

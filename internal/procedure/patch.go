@@ -108,7 +108,7 @@ func (r *rounds) staysStopped(ctx context.Context, facts HostFacts) error {
 		r.warn("service %q was started again by something on the host; stopping it once more", i.Service.Name)
 		r.Book.Octopus().StartBegan = true // so that a revert takes back what it wrote
 		return r.changeServices(ctx, "stop "+quoted(r.Services)+" again", func(ctx context.Context, c Change) (Journal, error) {
-			return r.Host.Stop(ctx, c, StopOrder{Services: r.Services, Limit: stopLimit})
+			return r.Host.Stop(ctx, c, StopOrder{Services: r.Services, Ran: r.ran(), Limit: stopLimit})
 		}, "Stopped")
 	}
 	return nil
@@ -131,7 +131,11 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 		job = r.Book.Journal().Intent.Job // it may still be at work, or its result is there
 	}
 	order := WorkOrder{Job: job, Mode: WorkInstall, Filter: r.Rules.Filter, Keep: true, Stall: r.Rules.StallTimeout}
-	change := r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job)
+	boot := r.Report.After.Boot
+	if begunBefore {
+		boot = r.Book.Journal().Intent.Boot
+	}
+	change := r.Book.NextJob(Patch, fmt.Sprintf("install updates, round %d", n), job, boot)
 	if err := r.Book.Save(); err != nil {
 		return false, err
 	}
@@ -166,6 +170,11 @@ func (r *rounds) round(ctx context.Context, n int) (more bool, err error) {
 	if r.Rules.Reboot == RebootNever {
 		return false, nil
 	}
+	if begunBefore {
+		if done, err := r.rebootedSince(ctx, boot); done || err != nil {
+			return true, err
+		}
+	}
 	r.retried = r.retried || retry
 	progress = progress || retry
 	if r.reboots >= r.Rules.MaxReboots {
@@ -186,6 +195,17 @@ func (r *rounds) brought() {
 func (r *rounds) begunBefore() bool {
 	last := r.Book.Journal().Intent
 	return last != nil && last.Job != ""
+}
+
+// rebootedSince: the reboot that an earlier process's installation asks for has been made by somebody meanwhile.
+func (r *rounds) rebootedSince(ctx context.Context, boot string) (bool, error) {
+	facts, err := r.settled(ctx)
+	if err != nil || boot == "" || facts.Windows.Boot == boot || len(facts.Pending) > 0 {
+		return false, err
+	}
+	r.progress("the host has restarted since, and nothing is pending; going on with another round")
+	r.Report.After = facts.Windows
+	return true, nil
 }
 
 // restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and

@@ -151,7 +151,7 @@ func (s *Step) reverted(ctx context.Context, before HostFacts) error {
 			s.Instance = i
 		}
 	}
-	s.Book.JobEnded()
+	s.Book.Rewound()
 	s.progress("the operating system is the one before patching: %s.%d, booted %s", now.Build, now.UBR, facts.BootTime.UTC().Format("2006-01-02 15:04:05 MST"))
 	if len(facts.Pending) > 0 {
 		s.Report.RebootPending = true

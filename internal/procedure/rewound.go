@@ -39,7 +39,7 @@ func (j Journal) Disagrees(now Windows) string {
 	if j.Host == nil || now.Boot == "" {
 		return ""
 	}
-	for _, phase := range afterPrecaution {
+	for _, phase := range append([]string{Recover}, afterPrecaution...) { // a revert restarts the machine, too
 		if _, begun := j.Phases[phase]; begun || j.Intent != nil && j.Intent.Phase == phase {
 			return ""
 		}

@@ -25,7 +25,7 @@ var stop = Phase{
 		if s.Book.Journal().Precaution.Pending() { // taken of the stopped service, and it runs again
 			s.Book.Octopus().StartBegan = true
 		}
-		order := StopOrder{Services: s.Services, Limit: stopLimit, Deadman: s.Deadman}
+		order := StopOrder{Services: s.Services, Ran: s.ran(), Limit: stopLimit, Deadman: s.Deadman}
 		if s.Report.Timeline.ServiceDown.IsZero() {
 			s.Report.Timeline.ServiceDown = s.Clock.Now()
 		}
@@ -33,6 +33,14 @@ var stop = Phase{
 			return s.Host.Stop(ctx, c, order)
 		}, "Stopped")
 	},
+}
+
+// ran is the node's own service: preflight lets no run begin on a node that is down.
+func (s *Step) ran() []string {
+	if s.Instance.Service.Name == "" {
+		return nil
+	}
+	return []string{s.Instance.Service.Name}
 }
 
 // changeServices makes a call that stops or starts services. The host does only what is not done yet, so after

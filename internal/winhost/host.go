@@ -89,9 +89,10 @@ func (h *Host) Stop(ctx context.Context, c procedure.Change, order procedure.Sto
 	request := struct {
 		change
 		Services []string        `json:"services"`
+		Ran      []string        `json:"ran"`
 		Limit    int64           `json:"limit"`
 		Deadman  *deadmanRequest `json:"deadman"`
-	}{change{c}, some(order.Services), seconds(order.Limit), deadman(order.Deadman)}
+	}{change{c}, some(order.Services), some(order.Ran), seconds(order.Limit), deadman(order.Deadman)}
 	// Dependents stop before their service and each has its own limit; few services have more than one.
 	limit := writeLimit + time.Duration(2*len(order.Services))*order.Limit
 	k, err := call[kept](ctx, h, "stop", request, limit, nil)

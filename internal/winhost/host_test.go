@@ -146,14 +146,14 @@ func TestStopAsksAsTheScriptReads(t *testing.T) {
 		return nil
 	})
 	change := procedure.Change{Run: "r1", Counter: 4, Node: "OCTO-01", Owner: "me", Topology: procedure.HA, At: 7, Intent: &procedure.Intent{Phase: "stop", What: "stop", At: 7}}
-	j, err := h.Stop(context.Background(), change, procedure.StopOrder{Services: []string{`Octopus "Deploy" [x]: $é`}, Limit: 90*time.Second + 1})
+	j, err := h.Stop(context.Background(), change, procedure.StopOrder{Services: []string{`Octopus "Deploy" [x]: $é`}, Ran: []string{`Octopus "Deploy" [x]: $é`}, Limit: 90*time.Second + 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]any{
 		"change": map[string]any{"run": "r1", "counter": 4.0, "node": "OCTO-01", "owner": "me", "topology": "ha", "at": 7.0,
 			"intent": map[string]any{"phase": "stop", "what": "stop", "at": 7.0}},
-		"services": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0, "deadman": nil,
+		"services": []any{`Octopus "Deploy" [x]: $é`}, "ran": []any{`Octopus "Deploy" [x]: $é`}, "limit": 91.0, "deadman": nil,
 	}
 	if diff := cmp.Diff(want, f.all[0].request); diff != "" {
 		t.Error(diff)

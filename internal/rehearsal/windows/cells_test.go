@@ -66,7 +66,7 @@ var (
 )
 
 func stoppingOf(service string) map[string]any {
-	return map[string]any{"services": []string{service}, "limit": 30}
+	return map[string]any{"services": []string{service}, "ran": []string{service}, "limit": 30}
 }
 
 func healthOf(service string) map[string]any {

@@ -25,7 +25,7 @@ func stories() map[string][]step {
 		"journal": {record(1), probe, record(1), record(0), {"record", map[string]any{"change": change("r2", 9)}}, {"record", map[string]any{"change": change("", 9)}},
 			{"clear", map[string]any{"run": "r2"}}, {"clear", map[string]any{"run": ""}}, clear, probe},
 		"services": {stop(1), probe, health, stop(2), start(3), start(4), probe, clear},
-		"unchanged": {start(1), {"undrain", changing(2, map[string]any{"instance": "Other"})}, {"stop", changing(3, map[string]any{"services": []string{"No Such $'[Service"}, "limit": 10})},
+		"unchanged": {start(1), {"undrain", changing(2, map[string]any{"instance": "Other"})}, {"stop", changing(3, map[string]any{"services": []string{"No Such $'[Service"}, "ran": []string{}, "limit": 10})},
 			{"health", map[string]any{"services": []string{"No Such"}, "prefixes": []string{}}}},
 		"download": {{"work", work("download", false)}, probe},
 		"sources":  {from("microsoft-update"), from("windows-update"), from("wsus"), from("nowhere")},

@@ -92,8 +92,11 @@ func (t *twin) hostPrior(j object) (object, error) {
 				of = dependents
 			}
 			service := s.facts(of)
-			if i := slices.IndexFunc(before, isNamed(one)); i >= 0 && slices.Contains([]string{stateRunning, stateStarting, "Continue Pending"}, textOf(before[i], "state")) {
-				service["state"] = before[i]["state"]
+			ran := slices.ContainsFunc(t.list("ran"), func(r string) bool { return strings.EqualFold(r, one) })
+			if i := slices.IndexFunc(before, isNamed(one)); ran || i >= 0 && ranThen(before[i]) {
+				if !ranThen(service) {
+					service["state"] = stateRunning
+				}
 			}
 			services = append(services, service)
 		}
@@ -105,6 +108,11 @@ func (t *twin) hostPrior(j object) (object, error) {
 	}
 	prior["services"], prior["watchdogs"] = some(services), some(watchdogs)
 	return prior, nil
+}
+
+// ranThen: the service ran, or was about to.
+func ranThen(service object) bool {
+	return slices.Contains([]string{stateRunning, stateStarting, "Continue Pending"}, textOf(service, "state"))
 }
 
 // lost are the services that the journal recorded as dependents of this one and that do not run any more.

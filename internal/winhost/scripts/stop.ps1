@@ -1,6 +1,7 @@
 # Stop: records the host as it is, then holds watchdogs and start types and stops the services. Asked again,
 # it finds its work done and answers the same.
-# Request: change, services (names), limit (seconds for each service), deadman (or null).
+# Request: change, services (names), ran (names of those that ran when the run began), limit (seconds for each
+# service), deadman (or null).
 
 # Test-Ran is true for the state of a service that ran, or was about to.
 function Test-Ran([object]$State) { return [string]$State -in 'Running', 'Start Pending', 'Continue Pending' }
@@ -14,7 +15,7 @@ function Get-Lost([object[]]$Before, [string]$Name, [object[]]$Dependents, [obje
 
 # Get-HostPrior is the host as it is before anything is changed. What the journal recorded before stands:
 # by now it may be our own change that shows. Once all was put back, start types and watchdogs are as people want them
-# now; but a service that ran before this run, and has fallen over since, is to run again. Windows is what it was when
+# now. A service that ran when this run began, and has fallen over since, is to run again. Windows is what it was when
 # the precaution was taken, for a revert is measured by it.
 function Get-HostPrior([object]$Recorded, [object[]]$All, [object[]]$Controllers) {
     $services = @(); $watchdogs = @(); $before = @()
@@ -38,7 +39,8 @@ function Get-HostPrior([object]$Recorded, [object[]]$All, [object[]]$Controllers
             if (@($services | ForEach-Object { $_.name }) -contains $one) { continue }
             $of = @(); if ($one -eq $name) { $of = $dependents }
             $service = [pscustomobject](Get-ServiceFacts (Find-Service $All $one) $of)
-            foreach ($was in @($before | Where-Object { $_.name -eq $one })) { if (Test-Ran $was.state) { $service.state = [string]$was.state } }
+            $ran = @($Request.ran) -contains $one -or @($before | Where-Object { $_.name -eq $one -and (Test-Ran $_.state) }).Count
+            if ($ran -and -not (Test-Ran $service.state)) { $service.state = 'Running' }
             $services += $service
         }
     }

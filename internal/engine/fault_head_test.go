@@ -26,4 +26,9 @@ the writes of Hyper-V, disk images and restore points there, which are one "prec
 some of both with ` + "`go test`" + `, a hundred with ` + "`.ci/run`" + `, all with ` + "`-cells 0`" + `; ` + "`TestKilledAtAWrite`" + ` kills processes with kill -9. An installation or
 download whose reply is lost or that fails to begin is followed or begun again by the adapter (internal/winhost), so the
 engine never sees it: here such a fate has no effect, there it has.
+
+A cell has one fate in one run. ` + "`TestFaultSequences`" + ` draws what comes one after the other: up to four processes, each with a command,
+a fate, perhaps an interrupt, a veto or another owner, and between them minutes or days, switches that fire, hosts and services that fail,
+machines that people restart or revert. Once all is repaired, whoever types what the last line says comes to a cluster that is patched and as
+it was: a thousand of them with ` + "`go test`" + `, twenty thousand with ` + "`.ci/run`" + `.
 `

@@ -20,7 +20,13 @@ type stage struct {
 // process is a new process on the same runner.
 func (s *stage) process() (*Engine, *recorder) {
 	e, events := s.surviving(s.snapshots, s.deadman)
-	e.Keep, e.Copy = s.kept.keep, s.kept.copy
+	e.Keep = func(j procedure.Journal) error {
+		if s.world.died {
+			return errDead
+		}
+		return s.kept.keep(j)
+	}
+	e.Copy = s.kept.copy
 	return e, events
 }
 

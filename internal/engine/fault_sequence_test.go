@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -15,7 +16,7 @@ import (
 )
 
 var (
-	sequences = flag.Int("sequences", 2000, "how many sequences of processes are drawn")
+	sequences = flag.Int("sequences", 1000, "how many sequences of processes are drawn")
 	sequence  = flag.Int("sequence", -1, "the one sequence to go through, and to tell")
 )
 
@@ -40,6 +41,12 @@ type story struct {
 	draw  *rand.Rand
 	keep  time.Duration // of precautions
 	onIll string        // OCTOPATCH_ON_FAILURE
+	all   bool          // OCTOPATCH_NODES is all
+	state bool          // there is an OCTOPATCH_STATE_DIR
+	boots string        // OCTOPATCH_REBOOT
+	only  []Listed      // OCTOPATCH_NODES names these for now; nil: every node
+	veto  string        // the phase that a hook forbids; empty: none
+	owner string
 	told  []string
 }
 
@@ -56,7 +63,7 @@ func playSequence(t *testing.T, draw *rand.Rand) {
 	names := []string{"A", "B", "C"}[:1+draw.IntN(3)]
 	w := newWorld(names...)
 	before := w.snapshot()
-	s := &story{stage: &stage{world: w, snapshots: newProvider(w), kept: keeper{}}, t: t, draw: draw, onIll: procedure.OnFailureHold}
+	s := &story{stage: &stage{world: w, snapshots: newProvider(w), kept: keeper{}}, t: t, draw: draw, onIll: procedure.OnFailureHold, boots: "if-required", owner: "ann@jump"}
 	if draw.IntN(2) == 0 {
 		s.deadman = 45 * time.Minute
 		w.switches(t)
@@ -67,15 +74,19 @@ func playSequence(t *testing.T, draw *rand.Rand) {
 	if draw.IntN(4) == 0 {
 		s.onIll = procedure.OnFailureRevert
 	}
+	if draw.IntN(5) == 0 {
+		s.boots = procedure.RebootAlways
+	}
+	s.all, s.state = draw.IntN(2) == 0, draw.IntN(4) > 0
 	t.Cleanup(func() { defer w.locked()(); w.over = true })
-	s.tell("%d nodes, dead-man switch %s, precautions kept %s, on failure %s", len(names), s.deadman, s.keep, s.onIll)
+	s.tell("%d nodes, all %t, state directory %t, dead-man switch %s, precautions kept %s, on failure %s, reboot %s", len(names), s.all, s.state, s.deadman, s.keep, s.onIll, s.boots)
 	for range 1 + draw.IntN(4) {
 		s.act()
 	}
 	s.heal()
 	time.Sleep(97 * time.Minute)
 	s.finish()
-	s.kept2(before)
+	s.asItWas(before)
 	if t.Failed() && *sequence < 0 {
 		t.Log(strings.Join(s.told, "\n"))
 	}
@@ -87,6 +98,17 @@ func (s *story) act() {
 	if s.draw.IntN(3) == 0 {
 		s.breaks(node)
 	}
+	veto := ""
+	if s.draw.IntN(8) == 0 {
+		veto = s.oneOf(procedure.Enter, procedure.Wait, procedure.Stop, procedure.Precaution, procedure.Patch, procedure.Start, procedure.Exit)
+		s.tell("a hook forbids %s", veto)
+	}
+	s.veto, s.owner = veto, "ann@jump"
+	if s.draw.IntN(10) == 0 {
+		s.owner = "bob@home"
+		s.tell("bob is at it")
+	}
+	defer func() { s.veto, s.owner = "", "ann@jump" }()
 	command := s.oneOf("run", "run", "run", "next", "recover", "force")
 	fate := s.oneOf("", "dead before", "dead after", "lost", "unapplied", "interrupt")
 	at, began := 1+s.draw.IntN(25), len(s.writes)
@@ -104,14 +126,20 @@ func (s *story) act() {
 		}
 		return fate
 	}
-	s.works()
 	s.goesOn(ctx, command, node.state.Name)
 	unlock := s.locked()
 	for _, what := range s.harmful {
 		s.t.Errorf("the dead process still tried what would have mattered: %s", what)
 	}
-	s.world.died, s.inject, s.lives, s.late, s.harmful = false, nil, false, nil, nil
+	s.world.died, s.inject, s.late, s.harmful = false, nil, nil, nil
 	unlock()
+	if *sequence >= 0 {
+		for _, n := range s.nodes {
+			if j := n.journal; j != nil {
+				s.tell("    journal of %s: %d %+v, precaution %+v, copy %+v", n.state.Name, j.Counter, j.Intent, j.Precaution, s.kept[n.state.Name].Precaution)
+			}
+		}
+	}
 	wait := []time.Duration{time.Minute, 42 * time.Minute, 97 * time.Minute, 31 * time.Hour}[s.draw.IntN(4)]
 	s.tell("    %s later", wait)
 	time.Sleep(wait + 7*time.Second)
@@ -120,10 +148,33 @@ func (s *story) act() {
 	}
 }
 
+// begun is a new process.
+func (s *story) begun() *Engine {
+	e, _ := s.process()
+	e.Run, e.Owner, e.Rules.PrecautionKeep, e.Rules.OnFailure, e.Rules.Reboot = fmt.Sprintf("run%d", s.processes), s.owner, s.keep, s.onIll, s.boots
+	if s.all {
+		e.All, e.Nodes = true, nil
+	}
+	if s.only != nil {
+		e.All, e.Nodes = false, s.only
+	}
+	if !s.state {
+		e.Keep, e.Copy = nil, nil
+	}
+	if veto := s.veto; veto != "" {
+		e.Hook = func(_ context.Context, m Moment) error {
+			if m.When == Before && m.Phase == veto {
+				return errors.New("a ticket is missing")
+			}
+			return nil
+		}
+	}
+	return e
+}
+
 // goesOn is one process with that command.
 func (s *story) goesOn(ctx context.Context, command, node string) Result {
-	e, _ := s.process()
-	e.Run, e.Rules.PrecautionKeep, e.Rules.OnFailure = fmt.Sprintf("run%d", s.processes), s.keep, s.onIll
+	e := s.begun()
 	var r Result
 	switch command {
 	case "run":
@@ -154,88 +205,8 @@ func (s *story) goesOn(ctx context.Context, command, node string) Result {
 	return r
 }
 
-// breaks is what people have to repair.
-func (s *story) breaks(n *fakeNode) {
-	what := s.oneOf("its service never runs", "it never comes back", "its service runs and does not answer", "it is off", "its service fell over", "Octopus refuses the login", "Octopus answers with a page")
-	s.tell("%s: %s", n.state.Name, what)
-	defer s.locked()()
-	switch what {
-	case "its service never runs":
-		n.neverRuns = true
-	case "it never comes back":
-		n.neverBack = true
-	case "its service runs and does not answer":
-		n.sick = true
-	case "it is off":
-		n.hostDown = true
-	case "its service fell over":
-		n.runs(false)
-	case "Octopus refuses the login":
-		s.denied = true
-	default:
-		s.html = true
-	}
-}
-
-// heal is people's work: what is off is powered on, and a service that is meant to run does.
-func (s *story) heal() {
-	defer s.locked()()
-	s.denied, s.html = false, false
-	for _, n := range s.nodes {
-		n.neverRuns, n.sick = false, false
-		if n.neverBack = false; n.hostDown {
-			n.comesBack()
-		}
-		if n.service.Start == "Auto" {
-			n.runs(true)
-		}
-	}
-	s.tell("repaired")
-}
-
-// finish does what the last line says, until it says nothing.
-func (s *story) finish() {
-	next := procedure.GoOn
-	for range 6 {
-		var r Result
-		r, next = s.follow(next)
-		if r.Exit == ExitDone && next == procedure.GoOn {
-			return
-		}
-		time.Sleep(time.Minute)
-	}
-	s.t.Errorf("it does not come to an end")
-}
-
-// follow runs a command as it is printed, and names the next one.
-func (s *story) follow(line string) (Result, string) {
-	e, _ := s.process()
-	e.Run, e.Rules.PrecautionKeep, e.Rules.OnFailure = fmt.Sprintf("run%d", s.processes), s.keep, s.onIll
-	words := strings.Fields(line)
-	for _, word := range words {
-		if name, value, ok := strings.Cut(word, "="); ok {
-			switch name {
-			case "OCTOPATCH_TAKEOVER":
-				e.Takeover = value
-			case "OCTOPATCH_NODE":
-				e.Node = value
-			}
-		}
-	}
-	s.works()
-	r := do(e, words[len(words)-1])
-	unlock := s.locked()
-	s.lives = false
-	unlock()
-	s.tell("%s: exit %d, next %q, %v", line, r.Exit, r.Next, r.Err)
-	if r.Next == "" {
-		return r, procedure.GoOn
-	}
-	return r, r.Next
-}
-
-// kept2 holds the world against what it was.
-func (s *story) kept2(before string) {
+// asItWas holds the world against what it was.
+func (s *story) asItWas(before string) {
 	if got := s.snapshot(); got != before {
 		s.t.Errorf("the world differs (+got, -want):\n%s", cmp.Diff(before, got))
 	}
@@ -244,8 +215,8 @@ func (s *story) kept2(before string) {
 		s.t.Errorf("left behind: %v", s.snapshots.points)
 	}
 	for _, n := range s.nodes {
-		if n.ubr != 102 || n.blind > 0 {
-			s.t.Errorf("%s: UBR %d; %d reboots for nothing", n.state.Name, n.ubr, n.blind)
+		if len(n.queue) > 0 || len(n.pending) > 0 || n.blind > 0 && s.boots != procedure.RebootAlways {
+			s.t.Errorf("%s: UBR %d, pending %v, left to install %v; %d reboots for nothing", n.state.Name, n.ubr, n.pending, n.queue, n.blind)
 		}
 		for kb, times := range n.installs {
 			if times > 1+n.reverts {

@@ -16,7 +16,14 @@ import (
 // keeper is the runner's directory of copies.
 type keeper map[string]procedure.Journal
 
-func (k keeper) keep(j procedure.Journal) error { k[j.Node] = j; return nil }
+func (k keeper) keep(j procedure.Journal) error {
+	if j.Precaution != nil { // a file keeps what was written
+		taken := *j.Precaution
+		j.Precaution = &taken
+	}
+	k[j.Node] = j
+	return nil
+}
 
 func (k keeper) copy(node, run string) (*procedure.Journal, error) {
 	j, ok := k[node]

@@ -99,6 +99,24 @@ func (e *Engine) peek(ctx context.Context) ([]*target, error) {
 	return seen, errors.Join(append(faults, e.compareAll(seen))...)
 }
 
+// allStopped names what brings Octopus back where no node of a cluster answers, and an unfinished run has stopped some.
+func (e *Engine) allStopped(targets []*target, err error) error {
+	if !procedure.Transient(err) {
+		return nil
+	}
+	var faults []error
+	for _, t := range targets {
+		if j := t.facts.Journal; j != nil && j.Topology == procedure.HA && j.Host != nil && !j.Host.Restored {
+			start := procedure.With("OCTOPATCH_NODE", t.name) + "octopatch start"
+			if _, others := e.mayTake(t, t.facts.Lease, j, t.facts.Time); others != nil {
+				start = procedure.With("OCTOPATCH_TAKEOVER", j.Run) + start
+			}
+			faults = append(faults, procedure.Refuse("node "+t.name, "run "+j.Run+" has stopped its service, and no node of the cluster answers", "start it: "+start+"; then "+procedure.GoOn))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // whose says who works on the cluster or has left a run open, beside what a survey found wrong with it.
 func (e *Engine) whose(s *survey, err error) error {
 	if err == nil {
@@ -110,7 +128,7 @@ func (e *Engine) whose(s *survey, err error) error {
 			faults = append(faults, e.inWork(t, *l))
 		}
 	}
-	return errors.Join(append(faults, err)...)
+	return errors.Join(append(faults, e.allStopped(e.known(s), err), err)...)
 }
 
 // reportOnly: while another process works on the cluster, what changes nothing reports from its journal, and starts

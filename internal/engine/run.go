@@ -68,7 +68,7 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	if known := e.known(s); known != nil {
 		run, openErr := e.openRun(known)
 		e.goneOn = run != ""
-		if err = errors.Join(openErr, err); err == nil && run != "" && run != e.Run {
+		if err = errors.Join(openErr, e.allStopped(known, err), err); err == nil && run != "" && run != e.Run {
 			e.warn("", "going on with run %s, which is unfinished", run)
 			e.Run = run
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // database is Octopus' own: rows, and a log of every write that Octopus made to them. Nothing but Octopus writes to it;
@@ -70,6 +71,11 @@ func (n *fakeNode) runs(yes bool) {
 	state := "Stopped"
 	if yes && !n.neverRuns {
 		state = "Running"
+	}
+	if state == "Running" {
+		n.lastSeen = time.Time{}
+	} else if n.service.State == "Running" {
+		n.lastSeen = time.Now()
 	}
 	if n.service.State = state; n.w.db.rows["server "+n.state.Name] != state {
 		n.w.db.set("server "+n.state.Name, state)

@@ -86,7 +86,7 @@ func (s *story) heal() {
 // finish does what the last line says, until it says nothing, and once more for what has come meanwhile.
 func (s *story) finish() {
 	next, well := procedure.GoOn, 0
-	for range 8 {
+	for range 12 {
 		var r Result
 		r, next = s.follow(next)
 		if r.Exit == ExitDone && next == procedure.GoOn {

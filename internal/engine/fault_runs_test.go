@@ -21,12 +21,16 @@ type stage struct {
 func (s *stage) process() (*Engine, *recorder) {
 	e, events := s.surviving(s.snapshots, s.deadman)
 	e.Keep = func(j procedure.Journal) error {
+		defer s.locked()()
 		if s.world.died {
 			return errDead
 		}
 		return s.kept.keep(j)
 	}
-	e.Copy = s.kept.copy
+	e.Copy = func(node, run string) (*procedure.Journal, error) {
+		defer s.locked()()
+		return s.kept.copy(node, run)
+	}
 	return e, events
 }
 

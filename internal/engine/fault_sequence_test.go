@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,20 +38,24 @@ func TestFaultSequences(t *testing.T) {
 // story is what has happened in a sequence, for whoever has to understand it.
 type story struct {
 	*stage
-	t     *testing.T
-	draw  *rand.Rand
-	keep  time.Duration // of precautions
-	onIll string        // OCTOPATCH_ON_FAILURE
-	all   bool          // OCTOPATCH_NODES is all
-	state bool          // there is an OCTOPATCH_STATE_DIR
-	boots string        // OCTOPATCH_REBOOT
-	only  []Listed      // OCTOPATCH_NODES names these for now; nil: every node
-	veto  string        // the phase that a hook forbids; empty: none
-	owner string
-	told  []string
+	t       *testing.T
+	draw    *rand.Rand
+	keep    time.Duration // of precautions
+	onIll   string        // OCTOPATCH_ON_FAILURE
+	none    bool          // OCTOPATCH_PRECAUTION is none
+	all     bool          // OCTOPATCH_NODES is all
+	state   bool          // there is an OCTOPATCH_STATE_DIR
+	boots   string        // OCTOPATCH_REBOOT
+	only    []Listed      // OCTOPATCH_NODES names these for now; nil: every node
+	veto    string        // the phase that a hook forbids; empty: none
+	owner   string
+	telling sync.Mutex
+	told    []string
 }
 
 func (s *story) tell(format string, a ...any) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	s.told = append(s.told, fmt.Sprintf(format, a...))
 	if *sequence >= 0 {
 		s.t.Log(s.told[len(s.told)-1])
@@ -62,6 +67,9 @@ func (s *story) oneOf(what ...string) string { return what[s.draw.IntN(len(what)
 func playSequence(t *testing.T, draw *rand.Rand) {
 	names := []string{"A", "B", "C"}[:1+draw.IntN(3)]
 	w := newWorld(names...)
+	if len(names) == 3 && draw.IntN(4) == 0 { // before us, and not ours to undo
+		w.nodes[2].drain(true)
+	}
 	before := w.snapshot()
 	s := &story{stage: &stage{world: w, snapshots: newProvider(w), kept: keeper{}}, t: t, draw: draw, onIll: procedure.OnFailureHold, boots: "if-required", owner: "ann@jump"}
 	if draw.IntN(2) == 0 {
@@ -79,7 +87,8 @@ func playSequence(t *testing.T, draw *rand.Rand) {
 	}
 	s.all, s.state = draw.IntN(2) == 0, draw.IntN(4) > 0
 	t.Cleanup(func() { defer w.locked()(); w.over = true })
-	s.tell("%d nodes, all %t, state directory %t, dead-man switch %s, precautions kept %s, on failure %s, reboot %s", len(names), s.all, s.state, s.deadman, s.keep, s.onIll, s.boots)
+	s.none = draw.IntN(6) == 0
+	s.tell("%d nodes, drained before: %t, no precaution: %t, all %t, state directory %t, dead-man switch %s, precautions kept %s, on failure %s, reboot %s", len(names), w.nodes[len(names)-1].state.Drained, s.none, s.all, s.state, s.deadman, s.keep, s.onIll, s.boots)
 	for range 1 + draw.IntN(4) {
 		s.act()
 	}
@@ -126,7 +135,9 @@ func (s *story) act() {
 		}
 		return fate
 	}
+	rival := s.rival(fate)
 	s.goesOn(ctx, command, node.state.Name)
+	<-rival
 	unlock := s.locked()
 	for _, what := range s.harmful {
 		s.t.Errorf("the dead process still tried what would have mattered: %s", what)
@@ -148,10 +159,33 @@ func (s *story) act() {
 	}
 }
 
+// rival is another process that begins a run some time after; it meets only what lives, for death is the whole runner's.
+func (s *story) rival(fate string) <-chan struct{} {
+	ended := make(chan struct{})
+	if strings.HasPrefix(fate, "dead") || s.draw.IntN(6) > 0 {
+		close(ended)
+		return ended
+	}
+	after, e := time.Duration(s.draw.IntN(1500))*time.Second, s.begun()
+	if s.draw.IntN(2) == 0 {
+		e.Owner = "carol@work"
+	}
+	go func() {
+		defer close(ended)
+		time.Sleep(after)
+		r := e.RunAll(context.Background())
+		s.tell("  after %s the run %s of %s: exit %d, next %q, %v", after, e.Run, e.Owner, r.Exit, r.Next, r.Err)
+	}()
+	return ended
+}
+
 // begun is a new process.
 func (s *story) begun() *Engine {
 	e, _ := s.process()
 	e.Run, e.Owner, e.Rules.PrecautionKeep, e.Rules.OnFailure, e.Rules.Reboot = fmt.Sprintf("run%d", s.processes), s.owner, s.keep, s.onIll, s.boots
+	if s.none {
+		e.Provider, e.Rules.Precaution = nil, procedure.PrecautionNone
+	}
 	if s.all {
 		e.All, e.Nodes = true, nil
 	}

@@ -183,6 +183,7 @@ func (h *fakeHost) Record(_ context.Context, c procedure.Change) (procedure.Jour
 }
 
 func (h *fakeHost) KeepCopy(_ context.Context, j procedure.Journal) error {
+	j = written(j)
 	return h.copyOf("copy", func() { h.n.copy = &j })
 }
 

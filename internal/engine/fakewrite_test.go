@@ -20,7 +20,7 @@ func (w *world) tries(what string) {
 	stopped := node.journal != nil && node.journal.Host != nil && !node.journal.Host.Restored
 	switch verb {
 	case "host record", "host arm", "host release":
-	case "octopus drain false", "octopus maintenance false", "precaution remove", "host clear":
+	case "octopus drain false", "octopus maintenance false", "precaution remove", "host clear", "host drop":
 		untaken := verb == "precaution remove" && node.journal.Precaution != nil && node.journal.Precaution.State == procedure.PrecautionTaking
 		if stopped && !untaken {
 			w.harmful = append(w.harmful, what)

@@ -108,7 +108,7 @@ var takeover = regexp.MustCompile(`OCTOPATCH_TAKEOVER=\S+ `)
 func (s *story) undrain() {
 	defer s.locked()()
 	for _, n := range s.nodes {
-		if n.service.State == "Running" {
+		if n.service.State == "Running" && n.journal != nil { // what was drained before is not ours
 			n.drain(false)
 		}
 	}

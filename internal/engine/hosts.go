@@ -192,11 +192,27 @@ func intent(j *procedure.Journal) string {
 
 // openBook goes on with the journal on the host, or begins one.
 func (e *Engine) openBook(t *target, topology procedure.Topology) {
-	j := procedure.Journal{Run: e.Run, Node: t.name, Owner: e.Owner, Topology: topology}
+	j := procedure.Journal{Run: e.Run, Node: t.name, Owner: e.Owner, Topology: topology, Counter: e.lastPass(t)}
 	if t.facts.Journal != nil {
 		j = *t.facts.Journal
 	}
 	t.book = procedure.OpenBook(j, e.Clock, e.keep)
+}
+
+// lastPass is where the counter of this run's last pass over the node has come to: a copy of that one must not look newer
+// than the journal that begins now.
+func (e *Engine) lastPass(t *target) int64 {
+	last := int64(0)
+	kept, _, err := e.kept(t, e.Run, e.leased)
+	if err != nil { // the copies were read before, so this is not the moment to refuse
+		kept = nil
+	}
+	for _, j := range []*procedure.Journal{kept, t.left, t.finished} {
+		if j != nil && j.Run == e.Run {
+			last = max(last, j.Counter)
+		}
+	}
+	return last
 }
 
 // keep stores the runner's copy of a journal. The truth is on the host, so a copy that cannot be stored is said

@@ -16,13 +16,15 @@ import (
 // keeper is the runner's directory of copies.
 type keeper map[string]procedure.Journal
 
-func (k keeper) keep(j procedure.Journal) error {
-	if j.Precaution != nil { // a file keeps what was written
+func (k keeper) keep(j procedure.Journal) error { k[j.Node] = written(j); return nil }
+
+// written is a journal as a file keeps it, whatever its writer makes of it afterwards.
+func written(j procedure.Journal) procedure.Journal {
+	if j.Precaution != nil {
 		taken := *j.Precaution
 		j.Precaution = &taken
 	}
-	k[j.Node] = j
-	return nil
+	return j
 }
 
 func (k keeper) copy(node, run string) (*procedure.Journal, error) {

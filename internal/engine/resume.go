@@ -105,12 +105,15 @@ func (e *Engine) allStopped(targets []*target, err error) error {
 		return nil
 	}
 	var faults []error
+	takeover := ""
+	for _, t := range targets {
+		if run, refused := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); refused != nil {
+			takeover = procedure.With("OCTOPATCH_TAKEOVER", run)
+		}
+	}
 	for _, t := range targets {
 		if j := t.facts.Journal; j != nil && j.Topology == procedure.HA && j.Host != nil && !j.Host.Restored {
-			start := procedure.With("OCTOPATCH_NODE", t.name) + "octopatch start"
-			if _, others := e.mayTake(t, t.facts.Lease, j, t.facts.Time); others != nil {
-				start = procedure.With("OCTOPATCH_TAKEOVER", j.Run) + start
-			}
+			start := takeover + procedure.With("OCTOPATCH_NODE", t.name) + "octopatch start"
 			faults = append(faults, procedure.Refuse("node "+t.name, "run "+j.Run+" has stopped its service, and no node of the cluster answers", "start it: "+start+"; then "+procedure.GoOn))
 		}
 	}

@@ -212,7 +212,7 @@ func (h *fakeHost) Clear(_ context.Context, run string) error {
 	}
 	apply, err := h.n.w.write("host clear " + h.n.state.Name)
 	if apply && (h.n.journal == nil || h.n.journal.Run == run) {
-		h.n.journal, h.n.deadman = nil, procedure.Deadman{}
+		h.n.journal, h.n.deadman, h.n.job = nil, procedure.Deadman{}, ""
 	}
 	return err
 }

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/octopatch/octopatch/internal/procedure"
+)
+
+// What TestFaultSequences found, each by itself.
+
+// TestRevertedIsNotPatched: a recovery that died after the revert leaves a node that the next run patches.
+func TestRevertedIsNotPatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e, f, before := recoverWorld(t, func(w *world) { w.nodes[0].neverRuns = true }, keeper{})
+		ctx, cancel := context.WithCancel(context.Background())
+		w.dead = cancel
+		w.inject = func(_ int, what string) string {
+			if what == "octopus drain false A" {
+				return "dead before"
+			}
+			return ""
+		}
+		if e.Recover(ctx); !w.died || w.node("A").ubr != 100 {
+			t.Fatalf("it has not died after the revert: %q", w.writes)
+		}
+		w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
+		time.Sleep(2 * time.Hour)
+		next, _ := w.engine()
+		next.Provider, next.Rules, next.Keep, next.Copy = f, e.Rules, e.Keep, e.Copy
+		if r := next.RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.node("A").ubr != 102 {
+			t.Errorf("exit %d, %v; UBR %d; %s", r.Exit, r.Err, w.node("A").ubr, cmp.Diff(before, w.snapshot()))
+		}
+	})
+}
+
+// TestServiceThatFellOverBeforeStop: it ran when the run began, so it runs again.
+func TestServiceThatFellOverBeforeStop(t *testing.T) {
+	for _, at := range []string{"octopus drain true A", "host stop A"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("A", "B")
+			before := w.snapshot()
+			w.at(at, func() { w.nodes[0].runs(false) })
+			e, _ := w.engine()
+			if r := e.RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before {
+				t.Errorf("%s: exit %d, %v; %s", at, r.Exit, r.Err, cmp.Diff(before, w.snapshot()))
+			}
+		})
+	}
+}
+
+// TestOneRunInACluster: a phase alone on another node goes on with the run that is open, and what locks a host in passing
+// gives its journal no other run.
+func TestOneRunInACluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B", "C")
+		before := w.snapshot()
+		e, _ := w.engine()
+		w.killed(t, e, "octopus drain true A")
+		e, _ = w.engine()
+		e.Run, e.Node = "other", "B"
+		p, _ := procedure.Find(procedure.Enter)
+		if r := e.Alone(context.Background(), p); r.Exit != ExitDone || r.Run != "run1" {
+			t.Fatalf("exit %d, run %s, %v", r.Exit, r.Run, r.Err)
+		}
+		e, _ = w.engine()
+		e.Run = "third"
+		if r := e.RunAll(context.Background()); r.Exit != ExitDone || r.Run != "run1" || w.snapshot() != before {
+			t.Errorf("exit %d, run %s, %v; %s", r.Exit, r.Run, r.Err, cmp.Diff(before, w.snapshot()))
+		}
+	})
+}
+
+// TestRestartedBySomebodyElse: what an installation asked for has happened by the time that the run is gone on with.
+func TestRestartedBySomebodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		before := w.snapshot()
+		e, _ := w.engine()
+		w.killed(t, e, "host install A")
+		w.nodes[0].comesBack()
+		e, _ = w.engine()
+		if r := e.RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.nodes[0].blind != 0 || w.nodes[0].ubr != 102 {
+			t.Errorf("exit %d, %v; %d reboots for nothing, UBR %d; %s", r.Exit, r.Err, w.nodes[0].blind, w.nodes[0].ubr, cmp.Diff(before, w.snapshot()))
+		}
+	})
+}
+
+// TestSecondPassCountsOn: the runner's copy of the first pass of a run over a node is not newer than the journal of the
+// second.
+func TestSecondPassCountsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, kept := newWorld("A", "B"), keeper{}
+		before := w.snapshot()
+		w.nodes[1].neverRuns = true
+		process := func() *Engine {
+			e, _ := w.engine()
+			e.Keep, e.Copy = kept.keep, kept.copy
+			return e
+		}
+		if r := process().RunAll(context.Background()); r.Exit != ExitSomeFailed || w.nodes[0].journal != nil {
+			t.Fatalf("exit %d, %v", r.Exit, r.Err)
+		}
+		first := kept["A"].Counter
+		w.nodes[1].neverRuns = false
+		w.nodes[0].queue = append(w.nodes[0].queue, []procedure.Update{{ID: "u9", Title: "Out of band", KBs: []string{"5000009"}, Bytes: 1 << 20}})
+		w.killed(t, process(), "host stop A")
+		if j := w.nodes[0].journal; j.Run != "run1" || j.Counter <= first {
+			t.Errorf("run %s at %d, and the first pass ended at %d", j.Run, j.Counter, first)
+		}
+		e, events := w.engine()
+		e.Keep, e.Copy = kept.keep, kept.copy
+		if r := e.RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.nodes[0].ubr != 103 {
+			t.Errorf("exit %d, %v; UBR %d; %s", r.Exit, r.Err, w.nodes[0].ubr, cmp.Diff(before, w.snapshot()))
+		}
+		for _, ev := range events.events {
+			if strings.Contains(ev.Message, "as after a revert") {
+				t.Errorf("it says %q", ev.Message)
+			}
+		}
+	})
+}

@@ -13,10 +13,21 @@ import (
 
 // What TestFaultSequences found, each by itself.
 
-// TestRevertedIsNotPatched: a recovery that died after the revert leaves a node that the next run patches.
+// TestRevertedIsNotPatched: a recovery that died after the revert, of a node that had been patched and opened, leaves one
+// that the next run patches.
 func TestRevertedIsNotPatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, e, f, before := recoverWorld(t, func(w *world) { w.nodes[0].neverRuns = true }, keeper{})
+		w, kept := newWorld("A", "B"), keeper{}
+		before := w.snapshot()
+		e, _, f := w.engineWithProvider()
+		e.Keep, e.Copy = kept.keep, kept.copy
+		w.killed(t, e, "octopus drain false A")
+		w.nodes[0].sick = true
+		next := func(node string) *Engine {
+			next, _ := w.engine()
+			next.Node, next.Provider, next.Rules, next.Keep, next.Copy = node, f, e.Rules, e.Keep, e.Copy
+			return next
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		w.dead = cancel
 		w.inject = func(_ int, what string) string {
@@ -25,14 +36,12 @@ func TestRevertedIsNotPatched(t *testing.T) {
 			}
 			return ""
 		}
-		if e.Recover(ctx); !w.died || w.node("A").ubr != 100 {
+		if next("A").Recover(ctx); !w.died || w.node("A").ubr != 100 {
 			t.Fatalf("it has not died after the revert: %q", w.writes)
 		}
 		w.inject, w.died, w.late, w.harmful = nil, false, nil, nil
 		time.Sleep(2 * time.Hour)
-		next, _ := w.engine()
-		next.Provider, next.Rules, next.Keep, next.Copy = f, e.Rules, e.Keep, e.Copy
-		if r := next.RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.node("A").ubr != 102 {
+		if r := next("").RunAll(context.Background()); r.Exit != ExitDone || w.snapshot() != before || w.node("A").ubr != 102 {
 			t.Errorf("exit %d, %v; UBR %d; %s", r.Exit, r.Err, w.node("A").ubr, cmp.Diff(before, w.snapshot()))
 		}
 	})

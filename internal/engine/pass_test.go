@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,7 +12,7 @@ import (
 	"github.com/octopatch/octopatch/internal/procedure"
 )
 
-// What TestFaultSequences found, each by itself.
+// A run that goes over a node a second time, and what else TestFaultSequences found.
 
 // TestRevertedIsNotPatched: a recovery that died after the revert, of a node that had been patched and opened, leaves one
 // that the next run patches.
@@ -130,6 +131,102 @@ func TestSecondPassCountsOn(t *testing.T) {
 			if strings.Contains(ev.Message, "as after a revert") {
 				t.Errorf("it says %q", ev.Message)
 			}
+		}
+	})
+}
+
+// TestSecondPassTakesAnotherPrecaution: a run that is gone on with finds new updates for a node that it has finished,
+// whose precaution is kept. What it goes back to is not that one, for much was done since.
+func TestSecondPassTakesAnotherPrecaution(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		w.nodes[1].neverRuns = true
+		e, _, f := w.engineWithProvider()
+		e.Rules.PrecautionKeep = 720 * time.Hour
+		if r := e.RunAll(context.Background()); r.Exit != ExitSomeFailed || w.nodes[0].journal != nil || w.nodes[1].journal == nil {
+			t.Fatalf("exit %d, %v", r.Exit, r.Err)
+		}
+		patched := w.node("A").ubr
+		time.Sleep(48 * time.Hour)
+		w.nodes[1].neverRuns = false
+		w.nodes[0].queue = append(w.nodes[0].queue, []procedure.Update{{ID: "u9", Title: "Out of band", KBs: []string{"5000009"}, Bytes: 1 << 20}})
+		w.at("host start A", func() { w.nodes[0].neverRuns = w.nodes[0].reverts == 0 })
+		e2, _ := w.engine()
+		e2.Run, e2.Provider, e2.Rules = "other", f, e.Rules
+		e2.Rules.OnFailure = procedure.OnFailureRevert
+		r := e2.RunAll(context.Background())
+		var a *procedure.NodeReport
+		for _, n := range r.Nodes {
+			if n.Node == "A" {
+				a = n
+			}
+		}
+		if a == nil || a.Precaution == nil || a.Precaution.Name != "octopatch-run1-A-2" || a.Result != procedure.Failed || !strings.Contains(a.Reason, "recovered") {
+			t.Fatalf("exit %d, %v; %+v", r.Exit, r.Err, a)
+		}
+		if w.node("A").ubr != patched || w.node("B").ubr != patched {
+			t.Errorf("UBR of A %d, of B %d, want %d", w.node("A").ubr, w.node("B").ubr, patched)
+		}
+		if _, kept := f.points["Aoctopatch-run1-A"]; !kept {
+			t.Errorf("what was to be kept is gone: %v", f.points)
+		}
+	})
+}
+
+// TestSecondPassOfAnIllNode: it was patched, opened and fell ill, and the run goes over it again. Its service, which ran
+// before the run, runs again; and where that fails, the revert to the precaution of the first pass is proved.
+func TestSecondPassOfAnIllNode(t *testing.T) {
+	for _, well := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("A", "B")
+			before := w.snapshot()
+			e, _, f := w.engineWithProvider()
+			w.at("octopus drain false A", func() {
+				time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" })
+			})
+			if r := e.RunAll(context.Background()); r.Exit != ExitFailed || w.nodes[0].journal == nil || !w.nodes[0].journal.Host.Restored {
+				t.Fatalf("exit %d, %v; %s", r.Exit, r.Err, w.snapshot())
+			}
+			w.inject = nil
+			if !well {
+				w.at("host start A", func() { w.nodes[0].neverRuns = w.nodes[0].reverts == 0 })
+			}
+			e2, _ := w.engine()
+			e2.Run, e2.Provider, e2.Rules = "other", f, e.Rules
+			e2.Rules.OnFailure = procedure.OnFailureRevert
+			r := e2.RunAll(context.Background())
+			if well && (r.Exit != ExitDone || w.node("A").ubr == 100) || !well && (w.node("A").ubr != 100 || !strings.Contains(r.Nodes[0].Reason, "recovered")) {
+				t.Errorf("exit %d, %v; UBR %d", r.Exit, r.Err, w.node("A").ubr)
+			}
+			if w.snapshot() != before {
+				t.Errorf("the world (+got, -want):\n%s", cmp.Diff(before, w.snapshot()))
+			}
+		})
+	}
+}
+
+// TestStoppedASecondTime: what the first pass of the run has ended well is no leave to open the node.
+func TestStoppedASecondTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		e, _ := w.engine()
+		w.at("octopus drain false A", func() {
+			time.AfterFunc(time.Second, func() { defer w.locked()(); w.nodes[0].service.State = "Stopped" })
+		})
+		if r := e.RunAll(context.Background()); r.Exit != ExitFailed || !ended(*w.nodes[0].journal, procedure.Start) {
+			t.Fatalf("exit %d, %v; %+v", r.Exit, r.Err, w.nodes[0].journal)
+		}
+		w.inject = nil
+		e, _ = w.engine()
+		w.killed(t, e, "host stop A")
+		if next := w.nodes[0].journal.Next(); next != procedure.Stop {
+			t.Errorf("status says %s", next)
+		}
+		e, _ = w.engine()
+		e.Node = "A"
+		p, _ := procedure.Find(procedure.Exit)
+		if r := e.Alone(context.Background(), p); r.Exit != ExitRefused || !strings.Contains(fmt.Sprint(r.Err), "must follow start") {
+			t.Errorf("exit %d, %v", r.Exit, r.Err)
 		}
 	})
 }

@@ -197,30 +197,6 @@ func (r *rounds) begunBefore() bool {
 	return last != nil && last.Job != ""
 }
 
-// rebootedSince: the reboot that an earlier process's installation asks for has been made by somebody meanwhile.
-func (r *rounds) rebootedSince(ctx context.Context, boot string) (bool, error) {
-	facts, err := r.settled(ctx)
-	if err != nil || boot == "" || facts.Windows.Boot == boot || len(facts.Pending) > 0 {
-		return false, err
-	}
-	r.progress("the host has restarted since, and nothing is pending; going on with another round")
-	r.Report.After = facts.Windows
-	return true, nil
-}
-
-// restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and
-// another round finds what is left.
-func (r *rounds) restartedByItself(ctx context.Context, result WorkResult) (bool, error) {
-	before := r.Report.After.Boot
-	facts, err := r.settled(ctx)
-	if err != nil || facts.Windows.Boot == before {
-		return false, err
-	}
-	r.warn("the host restarted by itself while the worker was at it (%s); going on with another round", result.Problem)
-	r.Report.After = facts.Windows
-	return true, nil
-}
-
 // judge sorts the outcomes of one round and reports whether it brought anything new, so that another round
 // is worth while. Definitions come several times a day and do not count.
 func (r *rounds) judge(result WorkResult) (progress bool) {

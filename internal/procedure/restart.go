@@ -102,3 +102,27 @@ func (r *rounds) notBack(err error) error {
 	return &Fault{Kind: ErrUnreadable, Subject: r.Node, Problem: "it is not proved that the host is back from its reboot", Cause: err,
 		Remedy: "look at its console; once it is up, run " + GoOn + "; to serve as it is, unpatched: " + With("OCTOPATCH_NODE", r.Node) + "octopatch start, then octopatch exit"}
 }
+
+// rebootedSince: the reboot that an earlier process's installation asks for has been made by somebody meanwhile.
+func (r *rounds) rebootedSince(ctx context.Context, boot string) (bool, error) {
+	facts, err := r.settled(ctx)
+	if err != nil || boot == "" || facts.Windows.Boot == boot || len(facts.Pending) > 0 {
+		return false, err
+	}
+	r.progress("the host has restarted since, and nothing is pending; going on with another round")
+	r.Report.After = facts.Windows
+	return true, nil
+}
+
+// restartedByItself: a host that booted under the worker has cut it off; that is no failure of the updates, and
+// another round finds what is left.
+func (r *rounds) restartedByItself(ctx context.Context, result WorkResult) (bool, error) {
+	before := r.Report.After.Boot
+	facts, err := r.settled(ctx)
+	if err != nil || facts.Windows.Boot == before {
+		return false, err
+	}
+	r.warn("the host restarted by itself while the worker was at it (%s); going on with another round", result.Problem)
+	r.Report.After = facts.Windows
+	return true, nil
+}

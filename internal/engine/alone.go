@@ -68,7 +68,14 @@ func (e *Engine) Alone(ctx context.Context, p procedure.Phase) Result {
 	began := e.Clock.Now()
 	t.report.Before, t.report.After = t.before(), t.facts.Windows
 	t.resume()
-	r := e.phase(ctx, p, t, e.step(t, topology, p.Name))
+	step := e.step(t, topology, p.Name)
+	r := e.phase(ctx, p, t, step)
+	switch {
+	case p.Name == procedure.Stop && r.Kind == procedure.Done:
+		t.armed = step.Deadman.Until
+	case p.Name == procedure.Stop && r.Kind == procedure.Skipped: // stopped before, and its switch set then
+		e.rearm(ctx, t, p.Name)
+	}
 	t.report.Result, t.report.Reason = r.Kind, r.Reason
 	if r.Kind == procedure.Skipped {
 		t.report.Result = procedure.Done
@@ -142,11 +149,10 @@ func (e *Engine) aloneTarget(ctx context.Context, p procedure.Phase) (*target, p
 		return nil, "", nil, err
 	}
 	e.tellFired(t)
-	listed, err := e.besides(ctx, t)
-	if err != nil {
-		return nil, "", nil, err
+	others, err := e.besides(ctx, t)
+	if e.All && (p.Name == procedure.Start || p.Name == procedure.Exit) { // nobody has named them, and this one is to serve again
+		others = answered(others)
 	}
-	others, err := e.others(ctx, t, listed)
 	if err == nil {
 		err = e.compare(t, others)
 	}
@@ -212,9 +218,6 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 	}
 	for _, h := range held {
 		err = errors.Join(err, procedure.Refuse("node "+h.name, "is offline: run "+h.facts.Journal.Run+" is unfinished there ("+intent(h.facts.Journal)+")", "finish it first: "+procedure.GoOn))
-	}
-	if err == nil {
-		_, err = e.openRun(s.targets)
 	}
 	if err != nil {
 		return nil, "", nil, err

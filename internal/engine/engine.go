@@ -135,7 +135,6 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 	}
 	if t != nil && phase == procedure.Stop {
 		s.Deadman = e.deadman(t)
-		t.armed = s.Deadman.Until
 	}
 	if t != nil {
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report

@@ -150,7 +150,11 @@ func (h *fakeHost) merge(c procedure.Change) {
 	if h.n.journal != nil {
 		j = *h.n.journal
 	}
-	j.Counter, j.Intent, j.Phases = c.Counter, c.Intent, maps.Clone(c.Phases)
+	j.Counter, j.Intent, j.Phases = c.Counter, c.Intent, maps.Clone(j.Phases)
+	if j.Phases == nil {
+		j.Phases = map[string]procedure.PhaseRecord{}
+	}
+	maps.Copy(j.Phases, c.Phases) // as the host does
 	if c.Octopus != nil {
 		j.Octopus = *c.Octopus
 	}

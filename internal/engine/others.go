@@ -35,13 +35,21 @@ func (e *Engine) others(ctx context.Context, t *target, listed []Listed) ([]*tar
 	return list, err
 }
 
-// besides are the nodes that a phase of one node has to look at and lock besides it. Octopus is asked where
-// OCTOPATCH_NODES is all, and not for a single server, which it may be that is stopped.
-func (e *Engine) besides(ctx context.Context, t *target) ([]Listed, error) {
+// besides are the hosts that a phase of one node has to look at and lock besides its own. Octopus is asked where
+// OCTOPATCH_NODES is all, and not for a single server, which it may be that is stopped. Where it does not say, the phase
+// goes on without: the cluster may be down with the node.
+func (e *Engine) besides(ctx context.Context, t *target) ([]*target, error) {
 	if j := t.facts.Journal; e.All && j != nil && j.Topology == procedure.Single {
 		return nil, nil
 	}
-	return e.everyNode(ctx, func(n procedure.NodeState) bool { return !e.gone(n) })
+	listed, err := e.everyNode(ctx, func(n procedure.NodeState) bool { return !e.gone(n) })
+	switch {
+	case e.interrupted(err):
+		return nil, err
+	case err != nil:
+		e.warn("", "the other nodes' hosts are neither read nor locked: %v", err)
+	}
+	return e.others(ctx, t, listed)
 }
 
 // answered are those that were read.
@@ -62,8 +70,8 @@ func (e *Engine) gone(n procedure.NodeState) bool {
 	return n.Offline && e.Clock.Since(n.LastSeen) > longGone
 }
 
-// heldButGone are nodes that nobody has listed by name and that Octopus has not seen for long, because an unfinished run
-// has left them out of service: so says the host, or the runner's copy where it is silent. The others are left alone.
+// heldButGone are nodes, where all are meant, that Octopus has not seen for long because an unfinished run has left them out
+// of service: so says the host, or the runner's copy where it is silent. The others are left alone.
 // Their hosts are read after those of the run, which have proved our password.
 func (e *Engine) heldButGone(ctx context.Context, s *survey) ([]*target, error) {
 	var held []*target
@@ -73,12 +81,10 @@ func (e *Engine) heldButGone(ctx context.Context, s *survey) ([]*target, error) 
 			continue
 		}
 		t := newTarget(n.Name, "")
-		for _, l := range e.Nodes {
-			if strings.EqualFold(l.Name, n.Name) {
-				t.hostName = l.Host
-			}
+		open, err := false, error(nil)
+		if e.All { // a list names what it means
+			open, err = e.leftOpen(ctx, t)
 		}
-		open, err := e.leftOpen(ctx, t)
 		if open {
 			err = e.compare(t, s.targets)
 			open = t.facts.Journal != nil // a copy may know that it has ended since
@@ -97,13 +103,14 @@ func (e *Engine) heldButGone(ctx context.Context, s *survey) ([]*target, error) 
 
 // leftOpen reads whether a run is unfinished on a node, from its host or else from the runner's copy.
 func (e *Engine) leftOpen(ctx context.Context, t *target) (bool, error) {
-	if err := e.openHost(t); err != nil {
-		return false, err
-	}
-	facts, err := t.host.Probe(ctx)
+	err := e.openHost(t) // a forgotten record need not have a login
 	if err == nil {
-		t.facts, t.read = facts, facts.Journal
-		return facts.Journal != nil && !facts.Journal.Finished(), nil
+		t.facts, err = t.host.Probe(ctx)
+	}
+	if err == nil {
+		j := t.facts.Journal
+		t.read = j
+		return j != nil && !j.Finished() && strings.EqualFold(j.Node, t.name), nil // its name may be another machine's now
 	}
 	if e.Copy == nil || ctx.Err() != nil {
 		return false, ctx.Err()

@@ -14,7 +14,7 @@ func (t *target) machine() procedure.Machine {
 
 // precautionIsOn: whoever works on the host right now, or the open run that is gone on with, has taken care of it
 // already. Asking whether it could be taken would find that very one in the way, or what is left of it: a hypervisor
-// that merges disks for hours. Once the service was started again none is taken any more.
+// that merges disks for hours. A node that was started again may only have to be opened, and is not kept from it.
 func (e *Engine) precautionIsOn(t *target) bool {
 	if l := t.facts.Lease; l != nil && l.Nonce != e.Nonce && l.Live(t.facts.Time) {
 		return true

@@ -57,16 +57,16 @@ func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.
 	if errors.Is(r.Err, procedure.ErrRefused) && !step.Reverting {
 		return r, true
 	}
-	if ctx.Err() != nil {
-		e.regain(e.grace, t)
-		e.leave(e.grace, t, p.Name)
-		return r, false
-	}
-	if !step.Reverting { // a guard could not be evaluated, and all is as it was
+	if !step.Reverting { // a guard could not be evaluated, or was interrupted, and all is as it was
 		if t.held {
 			return r, false
 		}
 		t.report.Next = procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + p.Name
+		return r, false
+	}
+	if ctx.Err() != nil {
+		e.regain(e.grace, t)
+		e.leave(e.grace, t, p.Name)
 		return r, false
 	}
 	e.regain(ctx, t)
@@ -124,14 +124,7 @@ func (e *Engine) recoverTarget(ctx context.Context) (*target, []*target, error) 
 			return nil, nil, err
 		}
 	}
-	listed, err := e.besides(ctx, t)
-	switch {
-	case e.interrupted(err):
-		return nil, nil, err
-	case err != nil: // the cluster may be down with it
-		e.warn("", "the other nodes' hosts are neither read nor locked: %v", err)
-	}
-	others, err := e.others(ctx, t, listed)
+	others, err := e.besides(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}

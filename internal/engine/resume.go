@@ -107,6 +107,9 @@ func (e *Engine) allStopped(targets []*target, err error) error {
 	var faults []error
 	takeover := ""
 	for _, t := range targets {
+		if l := t.facts.Lease; l != nil && l.Live(t.facts.Time) {
+			return nil // somebody is at it
+		}
 		if run, refused := e.mayTake(t, t.facts.Lease, t.facts.Journal, t.facts.Time); refused != nil {
 			takeover = procedure.With("OCTOPATCH_TAKEOVER", run)
 		}
@@ -131,7 +134,10 @@ func (e *Engine) whose(s *survey, err error) error {
 			faults = append(faults, e.inWork(t, *l))
 		}
 	}
-	return errors.Join(append(faults, e.allStopped(e.known(s), err), err)...)
+	if s == nil {
+		faults = append(faults, e.allStopped(e.known(s), err))
+	}
+	return errors.Join(append(faults, err)...)
 }
 
 // reportOnly: while another process works on the cluster, what changes nothing reports from its journal, and starts

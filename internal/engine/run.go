@@ -68,7 +68,10 @@ func (e *Engine) RunAll(ctx context.Context) Result {
 	if known := e.known(s); known != nil {
 		run, openErr := e.openRun(known)
 		e.goneOn = run != ""
-		if err = errors.Join(openErr, e.allStopped(known, err), err); err == nil && run != "" && run != e.Run {
+		if s == nil { // Octopus itself does not answer
+			openErr = errors.Join(openErr, e.allStopped(known, err))
+		}
+		if err = errors.Join(openErr, err); err == nil && run != "" && run != e.Run {
 			e.warn("", "going on with run %s, which is unfinished", run)
 			e.Run = run
 		}

@@ -32,14 +32,14 @@ func (b *Book) Journal() Journal { return b.journal }
 func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
 
 // Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change. A
-// node that is stopped once more has to be patched, started and opened once more.
+// node that is stopped once more has to be patched, started and opened once more: the host merges what it is told phase by
+// phase, so that a record is taken back by an empty one.
 func (b *Book) Began(phase string) {
 	if phase == Stop {
 		if record, known := b.journal.Phases[Patch]; known { // what it has brought stays
 			b.journal.Phases[Patch] = PhaseRecord{Brought: cmp.Or(record.Brought, &Brought{Installed: []BroughtUpdate{}})}
 		}
-		delete(b.journal.Phases, Start)
-		delete(b.journal.Phases, Exit)
+		b.takeBack(Start, Exit)
 	}
 	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix(), Brought: b.journal.Phases[phase].Brought}
 }
@@ -89,8 +89,14 @@ func (b *Book) JobEnded() {
 // Rewound: a revert has taken back on the host what was done since the precaution; it travels with the next Change.
 func (b *Book) Rewound() {
 	b.JobEnded()
-	for _, phase := range afterPrecaution {
-		delete(b.journal.Phases, phase)
+	b.takeBack(afterPrecaution...)
+}
+
+func (b *Book) takeBack(phases ...string) {
+	for _, phase := range phases {
+		if _, known := b.journal.Phases[phase]; known {
+			b.journal.Phases[phase] = PhaseRecord{}
+		}
 	}
 }
 

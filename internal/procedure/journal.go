@@ -38,7 +38,7 @@ type Intent struct {
 
 // PhaseRecord is how a phase ended on this node.
 type PhaseRecord struct {
-	Result Kind   `json:"result"` // empty: it has begun, and its end was not recorded
+	Result Kind   `json:"result"` // empty: it has begun, and its end was not recorded; with Began 0: it was taken back
 	Reason string `json:"reason,omitempty"`
 	Began  int64  `json:"began"` // 0: something forbade it before it did anything
 	Ended  int64  `json:"ended"`
@@ -79,7 +79,7 @@ type OctopusPrior struct {
 	Released    bool     `json:"released"`              // everything of ours is undone
 	FileVersion string   `json:"fileVersion,omitempty"` // of Octopus.Server.exe
 	OnDisks     []string `json:"onDisks"`               // settings whose data lies on the host's own disks; nil: not asked
-	StartBegan  bool     `json:"startBegan,omitempty"`  // the service may have run since it was stopped
+	StartBegan  bool     `json:"startBegan"`            // the service may have run since it was stopped
 	PingStatus  int      `json:"pingStatus"`            // what the node answered before; 0: not asked
 	// Installation is the id of the installation, for the self-patch guard while the server is stopped.
 	Installation string `json:"installation"`
@@ -123,8 +123,8 @@ const (
 type TakenPrecaution struct {
 	Provider string `json:"provider"` // value of OCTOPATCH_PRECAUTION
 	Name     string `json:"name"`
-	Taken    int64  `json:"taken"`             // Unix seconds
-	Expires  int64  `json:"expires,omitempty"` // Unix seconds; 0: removed by the run
+	Taken    int64  `json:"taken"`   // Unix seconds
+	Expires  int64  `json:"expires"` // Unix seconds; 0: removed by the run
 	State    string `json:"state"`
 }
 

@@ -70,6 +70,7 @@ func (s *Step) newPoint() Point {
 func (s *Step) unusedPoint(ctx context.Context) (Point, error) {
 	p := s.newPoint()
 	name := p.Name
+	const most = 10 // passes of a run over one node
 	for n := 2; s.GoneOn; n++ {
 		var found bool
 		err := s.insist(ctx, func() (err error) { found, err = s.Provider.Find(ctx, p); return err })
@@ -77,7 +78,9 @@ func (s *Step) unusedPoint(ctx context.Context) (Point, error) {
 			return p, err
 		}
 		s.progress("the precaution %s is there already, of an earlier pass of this run over the node; taking another", p.Name)
-		p.Name = fmt.Sprintf("%s-%d", name, n)
+		if p.Name = fmt.Sprintf("%s-%d", name, n); n > most {
+			return p, &Fault{Subject: s.Node, Problem: fmt.Sprintf("its provider says of each name up to %s-%d that it is there already", name, most), Remedy: "look at the provider; a verify command has to look for the name in OCTOPATCH_SNAPSHOT"}
+		}
 	}
 	return p, nil
 }
@@ -101,6 +104,9 @@ func (s *Step) takePrecaution(ctx context.Context) error {
 		taken.Expires = p.Expires.Unix()
 	}
 	s.Book.Precaution(taken)
+	if before == nil || before.State != PrecautionTaking { // what it holds is younger than any start before it
+		s.Book.Octopus().StartBegan = false
+	}
 	s.Report.Precaution = taken
 	if err := s.intend(ctx, fmt.Sprintf("take the precaution %s (%s)", p.Name, s.Rules.Precaution)); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (j Journal) Disagrees(now Windows) string {
 		return ""
 	}
 	for _, phase := range append([]string{Recover}, afterPrecaution...) { // a revert restarts the machine, too
-		if _, begun := j.Phases[phase]; begun || j.Intent != nil && j.Intent.Phase == phase {
+		if j.begun(phase) {
 			return ""
 		}
 	}

@@ -23,7 +23,7 @@ func Status(w io.Writer, open []procedure.Standing) {
 			continue
 		}
 		for _, p := range procedure.Phases() {
-			if rec, ok := j.Phases[p.Name]; ok {
+			if rec, ok := j.Phases[p.Name]; ok && (rec.Result != "" || rec.Began != 0) {
 				if rec.Result == "" {
 					fmt.Fprintf(w, "  %s %-10s begun at %s, its end is not recorded\n", mark(procedure.Unknown), p.Name, moment(rec.Began))
 					continue

@@ -42,7 +42,7 @@ func mutants() []mutant {
 		{"what ran before: -notin becomes -in", "start", "[string]$was.state -notin", "[string]$was.state -in", "held by this run", "start"},
 		{"watchdogs are not held: -ne becomes -eq", "stop", "-ne 'Disabled') { Disable-ScheduledTask", "-eq 'Disabled') { Disable-ScheduledTask", "healthy", "stop"},
 		{"start types are not held: -eq becomes -ne", "stop", "StartMode -eq 'Auto') { Set-StartType", "StartMode -ne 'Auto') { Set-StartType", "healthy", "stop"},
-		{"a service that fell over is not started again", "stop", "if ($ran -and", "if ($false -and", "fallen over since it was restored", "stop"},
+		{"a service that fell over is not started again", "stop", "if ($ran)", "if ($false)", "fallen over since it was restored", "stop"},
 		{"a service that fell over while tasks were awaited is not started again", "stop", "@($Request.ran) -contains $one", "$false", "service stopped", "stop"},
 		{"a dependent that fell over is forgotten", "stop", "$dependents += @(Get-Lost $before $name $dependents $All)", "", "fallen over since it was restored", "stop"},
 		{"a revert is measured by what it takes back", "stop", "'state') -eq 'taken'", "'state') -ne 'taken'", "restored by this run", "stop"},

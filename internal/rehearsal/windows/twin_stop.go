@@ -94,9 +94,7 @@ func (t *twin) hostPrior(j object) (object, error) {
 			service := s.facts(of)
 			ran := slices.ContainsFunc(t.list("ran"), func(r string) bool { return strings.EqualFold(r, one) })
 			if i := slices.IndexFunc(before, isNamed(one)); ran || i >= 0 && ranThen(before[i]) {
-				if !ranThen(service) {
-					service["state"] = stateRunning
-				}
+				service["state"] = stateRunning
 			}
 			services = append(services, service)
 		}

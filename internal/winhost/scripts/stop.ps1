@@ -40,7 +40,7 @@ function Get-HostPrior([object]$Recorded, [object[]]$All, [object[]]$Controllers
             $of = @(); if ($one -eq $name) { $of = $dependents }
             $service = [pscustomobject](Get-ServiceFacts (Find-Service $All $one) $of)
             $ran = @($Request.ran) -contains $one -or @($before | Where-Object { $_.name -eq $one -and (Test-Ran $_.state) }).Count
-            if ($ran -and -not (Test-Ran $service.state)) { $service.state = 'Running' }
+            if ($ran) { $service.state = 'Running' }
             $services += $service
         }
     }

@@ -230,3 +230,32 @@ func TestStoppedASecondTime(t *testing.T) {
 		}
 	})
 }
+
+// TestStopAfterAStartThatFailed: it has let go of the start type and the watchdog, and both are held again before anything
+// is patched; and a precaution that is taken then is not older than that start.
+func TestStopAfterAStartThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B")
+		before := w.snapshot()
+		n := w.nodes[0]
+		n.onDisks, n.neverRuns = []string{"logs on C:"}, true
+		e, _, f := w.engineWithProvider()
+		f.takeFails = true
+		if r := e.RunAll(context.Background()); r.Exit != ExitFailed || n.service.Start != "Auto" || !n.watchdog {
+			t.Fatalf("exit %d, %v; %+v", r.Exit, r.Err, n.service)
+		}
+		f.takeFails, n.neverRuns, n.neverBack = false, false, true
+		w.at("host install A", func() {
+			if n.service.Start != "Manual" || n.watchdog {
+				t.Errorf("its start type is %s and its watchdog %t", n.service.Start, n.watchdog)
+			}
+		})
+		e2, _ := w.engine()
+		e2.Run, e2.Provider, e2.Rules = "other", f, e.Rules
+		e2.Rules.OnFailure = procedure.OnFailureRevert
+		r := e2.RunAll(context.Background())
+		if !strings.Contains(r.Nodes[0].Reason, "recovered") || n.ubr != 100 || w.snapshot() != before {
+			t.Errorf("exit %d, %v; UBR %d; %s", r.Exit, r.Err, n.ubr, cmp.Diff(before, w.snapshot()))
+		}
+	})
+}

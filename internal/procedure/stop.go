@@ -12,7 +12,8 @@ var stop = Phase{
 	HA:     "Stop the Octopus Server windows service on that node",
 	Limit:  func(Rules) time.Duration { return 3 * stopLimit },
 	Done: func(ctx context.Context, s *Step) (string, error) {
-		if s.stoppedBefore() == "" || s.Book.Journal().Phases[Stop].Result != Done {
+		j := s.Book.Journal()
+		if s.stoppedBefore() == "" || j.Phases[Stop].Result != Done || j.begun(Start) { // a start that failed has let go of start type and watchdog
 			return "", nil
 		}
 		health, err := s.Host.Health(ctx, s.Services, nil)

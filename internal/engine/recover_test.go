@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func (k keeper) keep(j procedure.Journal) error { k[j.Node] = written(j); return
 
 // written is a journal as a file keeps it, whatever its writer makes of it afterwards.
 func written(j procedure.Journal) procedure.Journal {
+	j.Phases = maps.Clone(j.Phases)
 	if j.Precaution != nil {
 		taken := *j.Precaution
 		j.Precaution = &taken
@@ -32,6 +34,7 @@ func (k keeper) copy(node, run string) (*procedure.Journal, error) {
 	if !ok || run != "" && j.Run != run {
 		return nil, nil
 	}
+	j = written(j)
 	return &j, nil
 }
 

@@ -227,13 +227,14 @@ func (e *Engine) enterTarget(ctx context.Context) (*target, procedure.Topology, 
 		listed = append(listed, Listed{Name: one.name, Host: one.hostName})
 	}
 	others, err := e.others(ctx, t, listed)
+	read := append(answered(others), t)
 	if err == nil {
-		err = e.compare(t, others)
+		err = e.compareAll(read)
 	}
 	if err != nil {
 		return nil, "", nil, err
 	}
-	run, err := e.openRun(append(answered(others), t)) // a cluster has one run at a time
+	run, err := e.openRun(read) // a cluster has one run at a time
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -348,3 +348,19 @@ func TestExitProvesHealthFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestEnterBesideARunThatHasEnded: a folder that could not be removed is no open run, which enter would join.
+func TestEnterBesideARunThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("A", "B", "C")
+		ended := procedure.Journal{Format: 1, Run: "ended", Node: "B", Owner: "bob@home", Topology: procedure.HA, Counter: 9,
+			Phases: map[string]procedure.PhaseRecord{procedure.Exit: {Result: procedure.Done, Began: 1, Ended: 2}}}
+		w.nodes[1].journal = &ended
+		e, _ := w.engine()
+		e.Node = "A"
+		p, _ := procedure.Find(procedure.Enter)
+		if r := e.Alone(context.Background(), p); r.Exit != ExitDone || r.Run != "run1" {
+			t.Errorf("exit %d, run %s, %v", r.Exit, r.Run, r.Err)
+		}
+	})
+}

@@ -133,10 +133,10 @@ func (e *Engine) step(t *target, topology procedure.Topology, phase string) *pro
 		Run: e.Run, Phase: phase, Topology: topology, Rules: e.Rules, Clock: e.Clock, GoneOn: e.alone || e.goneOn,
 		Cluster: e.Cluster, Server: e.Server, Tell: e.Sink.Event, Provider: e.Provider, Patcher: e.Patcher,
 	}
-	if t != nil && phase == procedure.Stop {
-		s.Deadman = e.deadman(t)
-	}
 	if t != nil {
+		if phase == procedure.Stop {
+			s.Deadman = e.deadman(t)
+		}
 		s.Near, s.Host, s.Node, s.Instance, s.Services, s.Book, s.Report = e.Near(t.name), t.host, t.name, t.instance, t.services, t.book, t.report
 		s.Machine = t.machine()
 		s.KeepCopy = func(ctx context.Context, j procedure.Journal) error { return e.keepElsewhere(ctx, t, j) }

@@ -58,10 +58,9 @@ func (e *Engine) recoverNode(ctx context.Context, t *target, topology procedure.
 		return r, true
 	}
 	if !step.Reverting { // a guard could not be evaluated, or was interrupted, and all is as it was
-		if t.held {
-			return r, false
+		if !t.held {
+			t.report.Next = procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + p.Name
 		}
-		t.report.Next = procedure.With("OCTOPATCH_NODE", t.name) + "octopatch " + p.Name
 		return r, false
 	}
 	if ctx.Err() != nil {

@@ -31,16 +31,8 @@ func (b *Book) Journal() Journal { return b.journal }
 // Octopus is what Octopus looked like before, for the phases to read and fill; it travels with the next Change.
 func (b *Book) Octopus() *OctopusPrior { return &b.journal.Octopus }
 
-// Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change. A
-// node that is stopped once more has to be patched, started and opened once more: the host merges what it is told phase by
-// phase, so that a record is taken back by an empty one.
+// Began records that a phase has begun to change something, and nothing of its end; it travels with the next Change.
 func (b *Book) Began(phase string) {
-	if phase == Stop {
-		if record, known := b.journal.Phases[Patch]; known { // what it has brought stays
-			b.journal.Phases[Patch] = PhaseRecord{Brought: cmp.Or(record.Brought, &Brought{Installed: []BroughtUpdate{}})}
-		}
-		b.takeBack(Start, Exit)
-	}
 	b.journal.Phases[phase] = PhaseRecord{Began: b.clock.Now().Unix(), Brought: b.journal.Phases[phase].Brought}
 }
 
@@ -86,12 +78,22 @@ func (b *Book) JobEnded() {
 	}
 }
 
+// OnceMore: a node that is stopped has to be patched, started and opened, whatever an earlier pass of the run had ended;
+// what that one has brought stays. It travels with the next Change.
+func (b *Book) OnceMore() {
+	if record, known := b.journal.Phases[Patch]; known {
+		b.journal.Phases[Patch] = PhaseRecord{Brought: cmp.Or(record.Brought, &Brought{Installed: []BroughtUpdate{}})}
+	}
+	b.takeBack(Start, Exit)
+}
+
 // Rewound: a revert has taken back on the host what was done since the precaution; it travels with the next Change.
 func (b *Book) Rewound() {
 	b.JobEnded()
 	b.takeBack(afterPrecaution...)
 }
 
+// takeBack empties the records of phases: the host merges what it is told phase by phase, and would keep one that is left out.
 func (b *Book) takeBack(phases ...string) {
 	for _, phase := range phases {
 		if _, known := b.journal.Phases[phase]; known {

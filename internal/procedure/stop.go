@@ -23,6 +23,7 @@ var stop = Phase{
 		return "this run has stopped it before, and it is stopped", nil
 	},
 	Do: func(ctx context.Context, s *Step) error {
+		s.Book.OnceMore()
 		if s.Book.Journal().Precaution.Pending() { // taken of the stopped service, and it runs again
 			s.Book.Octopus().StartBegan = true
 		}
